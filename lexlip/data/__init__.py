@@ -1,0 +1,1 @@
+"""From photos and captions to training examples: sources, safe decoding, preprocessing, augmentation, masking, drawn scenes."""
