@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
+import ray.data
 
 from lexlip.errors import LexLIPError
 
@@ -28,6 +29,7 @@ def cluster_session(*, cpus: int | None = None, dashboard: bool = False) -> Iter
         dashboard: Whether a Ray started here runs its dashboard: about 3 s more, and Ray Train reports its state to it.
     """
     if ray.is_initialized():
+        settle_ray_data()
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -38,9 +40,19 @@ def cluster_session(*, cpus: int | None = None, dashboard: bool = False) -> Iter
         # A plain init looks for a head that may have crashed long ago and waits over a minute for it; "local" does not.
         ray.init(address="local", num_cpus=cpus, include_dashboard=dashboard, logging_level=logging.WARNING)
     try:
+        settle_ray_data()
         yield
     finally:
         ray.shutdown()
+
+
+def settle_ray_data() -> None:
+    """Settles how Ray Data talks: pipelines print their own progress lines, and a row function's own error comes through."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    # By default only the text of an error survives, inside a wrapper.
+    context.raise_original_map_exception = True
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
 
 
 def user_error(error: BaseException) -> LexLIPError | None:
@@ -76,5 +88,6 @@ def run_main(main: Callable[[], None]) -> None:
         cause = user_error(error)
         if cause is None:
             raise
-        print(f"error: {cause}", file=sys.stderr)
+        # The first line is ours; Ray Data appends advice about its own retry settings.
+        print(f"error: {str(cause).splitlines()[0]}", file=sys.stderr)
         sys.exit(USER_ERROR_STATUS)
