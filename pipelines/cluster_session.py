@@ -47,7 +47,7 @@ def cluster_session(*, cpus: int | None = None, dashboard: bool = False) -> Iter
 
 
 def settle_ray_data() -> None:
-    """Settles how Ray Data talks: pipelines print their own progress lines, and a row function's own error comes through."""
+    """Settles how Ray Data talks: pipelines print their own progress, and a row function raises its own error."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     # By default only the text of an error survives, inside a wrapper.
