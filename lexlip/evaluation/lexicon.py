@@ -1,0 +1,29 @@
+"""Whether lexicon vectors can be read: do the heaviest terms of a picture occur in what people wrote about it?"""
+
+from collections.abc import Sequence
+
+from lexlip.tables import LexiconVector
+from lexlip.vocabulary import Vocabulary
+
+READ_TERMS = 10  # what a person looks at
+
+
+def top_terms_in_captions(
+    images: Sequence[LexiconVector], captions: Sequence[Sequence[str]], vocabulary: Vocabulary, count: int = READ_TERMS
+) -> float:
+    """Mean share of an image's `count` heaviest terms that occur in its own captions, in percent.
+
+    Args:
+        images: N vectors.
+        captions: N lists of captions; images without captions or without terms are left out of the mean.
+        vocabulary: the model's.
+        count: how many terms to look at.
+    """
+    shares = []
+    for vector, texts in zip(images, captions, strict=True):
+        if not texts or not len(vector):
+            continue
+        written = {piece for text in texts for _, pieces in vocabulary.words_of(text) for piece in pieces}
+        heaviest = vector.top(count).terms
+        shares.append(sum(int(term) in written for term in heaviest) / len(heaviest))
+    return round(100.0 * sum(shares) / max(len(shares), 1), 2)
