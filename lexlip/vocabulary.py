@@ -52,6 +52,9 @@ class Vocabulary:
         terms: id -> term, pieces that continue a word ("##ing") included.
         lowercase: text is lower-cased and stripped of accents, as by bert-base-uncased.
         fingerprint: 16 hexadecimal digits of a SHA-256 over terms and normalisation.
+        pad_id, unknown_id, cls_id, sep_id, mask_id: the special terms' ids.
+        special_ids: these five.
+        ordinary_ids: all others, int32, ascending, read-only.
     """
 
     terms: tuple[str, ...]
@@ -63,6 +66,7 @@ class Vocabulary:
     sep_id: int = field(init=False, repr=False, compare=False)
     mask_id: int = field(init=False, repr=False, compare=False)
     special_ids: frozenset[int] = field(init=False, repr=False, compare=False)
+    ordinary_ids: np.ndarray = field(init=False, repr=False, compare=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
     _tokenizer: Tokenizer = field(init=False, repr=False, compare=False)
 
@@ -79,9 +83,12 @@ class Vocabulary:
         tokenizer = _tokenizer(
             models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD), self.lowercase
         )
-        derived = {
+        ordinary_ids = np.array([ids[term] for term in self.terms if term not in SPECIAL_TERMS], dtype=np.int32)
+        ordinary_ids.flags.writeable = False
+        derived: dict[str, object] = {
             "fingerprint": _fingerprint(self.terms, self.lowercase),
             "special_ids": frozenset(ids[term] for term in SPECIAL_TERMS),
+            "ordinary_ids": ordinary_ids,
             "_ids": ids,
             "_tokenizer": tokenizer,
         }

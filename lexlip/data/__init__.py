@@ -1,1 +1,1 @@
-"""From photos and captions to training examples: sources, safe decoding, preprocessing, augmentation, masking, drawn scenes."""
+"""From photos and captions to examples: sources, safe decoding, augmentation, masking, and drawn scenes."""
