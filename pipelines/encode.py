@@ -1,0 +1,55 @@
+"""Encodes a corpus on Ray: photos (or captions) to vectors and, for a LexLIP model, to a published index.
+
+    python pipelines/encode.py --model out/demo/lexlip --data PHOTOS --vectors V --index I --top-terms 32 --shards 2
+
+The same command again goes on where it stopped. With a dense CLIP model only the vectors are written.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from pipelines.cluster_session import cluster_session, run_main
+from pipelines.default_paths import DEMO, require
+from pipelines.encoding import EncodeSettings, encode_corpus
+from pipelines.index_building import build_index
+from pipelines.vector_parts import EncodingRecord
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode a corpus and index it.
+
+    Attributes:
+        model: folder of a LexLIP or dense CLIP model.
+        data: the corpus: Parquet file, glob or folder, or an image folder; captions are optional for pictures.
+        vectors: folder for the vectors, one Parquet part per piece of the corpus.
+        index: folder for the index; not used with dense vectors.
+        shards: shards of the index.
+        impact_bits: bits of a quantised weight, 4 to 8.
+        settings: how the corpus is encoded.
+    """
+
+    model: Path = DEMO / "lexlip"
+    data: str = str(DEMO / "data" / "val")
+    vectors: Path = DEMO / "vectors"
+    index: Path = DEMO / "index"
+    shards: int = 1
+    impact_bits: int = 8
+    settings: Annotated[EncodeSettings, tyro.conf.arg(name="")] = field(default_factory=EncodeSettings)
+
+
+def main() -> None:
+    """Runs the command line."""
+    job = tyro.cli(Encode)
+    require(job.model, job.data)
+    with cluster_session():
+        encode_corpus(job.model, job.data, job.vectors, job.settings)
+        if EncodingRecord.load(job.vectors).kind == "lexlip":
+            build_index(job.vectors, job.index, job.shards, job.impact_bits)
+
+
+if __name__ == "__main__":
+    run_main(main)
