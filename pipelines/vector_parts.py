@@ -136,7 +136,7 @@ def part_files(folder: Path, units: Sequence[PairUnit]) -> list[Path]:
 
 
 def unit_key(unit: PairUnit, file_state: str) -> str:
-    """Eight hexadecimal digits that change with the unit's file, its rows, and the size and time of change of the file."""
+    """Eight hexadecimal digits that change with the unit, and with the size and time of change of its file."""
     return hashlib.sha256(f"{unit!r}\n{file_state}".encode()).hexdigest()[:8]
 
 

@@ -1,0 +1,101 @@
+"""Measures how well a model finds images by captions and captions by images.
+
+    python pipelines/evaluate.py --model out/demo/lexlip --data out/demo/data/val --json recall.json
+
+Every caption has one right image; an image counts as found at the rank of its best caption. Scores are exact: lexicon
+vectors are compared in floating point, nothing quantised and no index between.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from lexlip.evaluation.lexicon import top_terms_in_captions
+from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
+from lexlip.model.saving import load_model
+from pipelines.cluster_session import cluster_session, run_main
+from pipelines.default_paths import DEMO, require
+from pipelines.encoded_pairs import EncodedPairs, encode_pairs
+from pipelines.encoding import EncodeSettings
+from pipelines.vector_parts import write_json
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a LexLIP or dense CLIP model on pairs.
+
+    Attributes:
+        model: folder of the model.
+        data: pairs: Parquet file, glob or folder, or an image folder with captions.
+        json: file for the result.
+        image_terms: heaviest terms kept per image; all unless given. LexLIP only.
+        query_terms: heaviest terms kept per caption; all unless given. LexLIP only.
+        vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
+        actors: processes that hold the model; one per GPU unless given.
+    """
+
+    model: Path = DEMO / "lexlip"
+    data: str = str(DEMO / "data" / "val")
+    json: Path | None = None
+    image_terms: int | None = None
+    query_terms: int | None = None
+    vectors: Path | None = None
+    actors: int | None = None
+
+
+def evaluate(job: Evaluate) -> RetrievalEvaluation:
+    """Encodes the pairs on Ray and measures recall."""
+    settings = EncodeSettings(thumbnail_pixels=0, actors=job.actors)
+    with ExitStack() as stack:
+        folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
+        encoded = encode_pairs(
+            job.model,
+            job.data,
+            folder,
+            image_settings=replace(settings, top_terms=job.image_terms),
+            text_settings=replace(settings, top_terms=job.query_terms),
+        )
+        return evaluate_encoded(encoded, job.model)
+
+
+def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
+    """Recall of encoded pairs; for lexicon vectors also how readable they are."""
+    if isinstance(encoded.images, np.ndarray):
+        return evaluate_dense(encoded.images, encoded.caption_vectors, encoded.right)
+    evaluation = evaluate_sparse(encoded.images, encoded.caption_vectors, encoded.right)
+    share = top_terms_in_captions(encoded.images, encoded.captions, load_model(model).vocabulary)
+    return replace(evaluation, top_terms_in_captions=share)
+
+
+def describe(name: str, evaluation: RetrievalEvaluation) -> str:
+    """The result as a few lines of text."""
+    lines = [f"{name}: {evaluation.images:,} images, {evaluation.captions:,} captions"]
+    for direction in ("text_to_image", "image_to_text"):
+        recall = getattr(evaluation, direction)
+        words = direction.replace("_", " ")
+        lines.append(f"  {words}   R@1 {recall.r1:6.2f}   R@5 {recall.r5:6.2f}   R@10 {recall.r10:6.2f}")
+    if evaluation.terms is not None:
+        counts = evaluation.terms
+        lines.append(f"  terms: {counts.image_mean:.1f} per image, {counts.text_mean:.1f} per text")
+        lines.append(f"  top ten terms that occur in the image's captions: {evaluation.top_terms_in_captions:.1f} %")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the command line."""
+    job = tyro.cli(Evaluate)
+    require(job.model, job.data)
+    with cluster_session():
+        evaluation = evaluate(job)
+    print(describe(str(job.model), evaluation))
+    if job.json is not None:
+        write_json(job.json, evaluation.to_json())
+        print(f"evaluate: written to {job.json}")
+
+
+if __name__ == "__main__":
+    run_main(main)
