@@ -29,7 +29,9 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         if not SMALLEST_IMPACT_BITS <= self.impact_bits <= LARGEST_IMPACT_BITS:
-            raise ValueError(f"impact_bits is {self.impact_bits}; it must be {SMALLEST_IMPACT_BITS} to {LARGEST_IMPACT_BITS}")
+            raise ValueError(
+                f"impact_bits is {self.impact_bits}; it must be {SMALLEST_IMPACT_BITS} to {LARGEST_IMPACT_BITS}"
+            )
         if self.top_terms is not None and self.top_terms < 1:
             raise ValueError(f"top_terms is {self.top_terms}; it must be at least 1, or None to keep all terms")
         if self.maximum_weight is not None and not self.maximum_weight > 0:
