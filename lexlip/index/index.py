@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from lexlip.errors import IndexFormatError, QueryError
 from lexlip.index.manifest import Manifest, read_manifest
@@ -165,6 +166,28 @@ class Index:
         """The stored fields of documents: "id" and every further column of the vector files (captions, thumbnail bytes, ...)."""
         located = [self._locate(int(position)) for position in positions]
         return [shard.stored.row(local) for shard, local in located]
+
+    def stored_columns(self, names: Sequence[str]) -> pa.Table:
+        """Some stored fields of all documents, in the order of positions; the other fields are not copied.
+
+        Raises:
+            QueryError: a field that is not stored in every shard.
+        """
+        for name in names:
+            if any(name not in shard.stored.schema.names for shard in self._shards):
+                stored = ", ".join(dict.fromkeys(name for shard in self._shards for name in shard.stored.schema.names))
+                raise QueryError(f"{name!r} is not a stored field; there are: {stored}.")
+        batches = [
+            shard.stored.batch(number).select(list(names))
+            for shard in self._shards
+            for number in range(shard.stored.batches)
+        ]
+        return pa.Table.from_batches(batches)
+
+    @property
+    def stored_fields(self) -> list[str]:
+        """Names of the stored fields of the first shard."""
+        return list(self._shards[0].stored.schema.names) if self._shards else []
 
     def position_of(self, id: str) -> int | None:
         """The position of the document with this id; None when there is none, or it was deleted."""
