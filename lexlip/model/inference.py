@@ -1,0 +1,65 @@
+"""Between Python objects and batches of tensors: pictures to pixels, texts to tokens, dense rows to sparse vectors.
+
+Shapes: B rows, S pixels a side, L text tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lexlip.data.images import ImageLimits, decode_image
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.tables import LexiconVector
+from lexlip.vocabulary import Vocabulary
+
+Item = TypeVar("Item")
+Batch = TypeVar("Batch")
+
+
+def in_batches(items: Sequence[Item], size: int, prepare: Callable[[Sequence[Item]], Batch]) -> Iterator[Batch]:
+    """Prepared batches of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield prepare(items[start : start + size])
+
+
+def image_pixels(images: Sequence[Image.Image | bytes], preprocessing: ImagePreprocessing) -> np.ndarray:
+    """uint8 [B, 3, S, S].
+
+    Raises:
+        BadImage: bytes that are not a picture within the limits.
+    """
+    limits = ImageLimits()
+    return np.stack(
+        [
+            preprocessing.pixels(image if isinstance(image, Image.Image) else decode_image(image, limits))
+            for image in images
+        ]
+    )
+
+
+def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Tensor:
+    """int64 [B, L] token ids, cut to the longest text of the batch."""
+    token_ids_BL = vocabulary.encode(texts, length).token_ids
+    longest = int((token_ids_BL != vocabulary.pad_id).sum(axis=1).max())
+    return torch.from_numpy(token_ids_BL[:, :longest].astype(np.int64))
+
+
+def sparse_rows(weights_BV: Tensor, top_terms: int | None) -> list[LexiconVector]:
+    """Rows as sparse vectors: cut to the heaviest terms, then scaled to unit length.
+
+    Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few large
+    ones; a row without any positive weight becomes an empty vector.
+    """
+    vectors = []
+    for row_V in weights_BV.float().cpu().numpy():
+        terms = np.flatnonzero(row_V > 0).astype(np.int32)
+        vector = LexiconVector(terms, row_V[terms])
+        if top_terms is not None:
+            vector = vector.top(top_terms)
+        length = float(np.sqrt(np.square(vector.weights, dtype=np.float64).sum()))
+        vectors.append(LexiconVector(vector.terms, (vector.weights / max(length, 1e-12)).astype(np.float32)))
+    return vectors

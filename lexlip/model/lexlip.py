@@ -1,0 +1,204 @@
+"""LexLIP: images and texts as sparse, non-negative weights over one vocabulary (arXiv 2302.02908).
+
+Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.errors import ModelError
+from lexlip.model.decoder import BottleneckDecoder
+from lexlip.model.image_tower import ImageTower
+from lexlip.model.inference import image_pixels, in_batches, sparse_rows, text_tokens
+from lexlip.model.lexicon_head import TRANSFORMS, LexiconHead, lexicon_weights
+from lexlip.model.text_tower import TextTower
+from lexlip.model.towers import TwoTowers
+from lexlip.tables import LexiconVector
+from lexlip.vocabulary import Vocabulary
+
+# The longest caption that serving and encoding read; training may use fewer tokens.
+TEXT_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class TermShare:
+    """One term's part of a score: `contribution` in score units, `share` of the whole score."""
+
+    term: str
+    contribution: float
+    share: float
+
+
+class LexLIP(TwoTowers):
+    """Two towers, a lexicon head on each, and the decoder that pre-training needs.
+
+    Args:
+        transform: name of the heads' transform, a key of `lexicon_head.TRANSFORMS`.
+        initial_bias: of every term in a fresh head.
+    """
+
+    kind = "lexlip"
+    special_V: Tensor
+
+    def __init__(
+        self,
+        image_tower: ImageTower,
+        text_tower: TextTower,
+        vocabulary: Vocabulary,
+        preprocessing: ImagePreprocessing,
+        transform: str = "residual",
+        initial_bias: float = 0.0,
+    ) -> None:
+        super().__init__(image_tower, text_tower, vocabulary, preprocessing)
+        if text_tower.word_embeddings.shape[0] != len(vocabulary):
+            raise ModelError(
+                f"the text tower knows {text_tower.word_embeddings.shape[0]} terms, the vocabulary {len(vocabulary)}"
+            )
+        self.transform = transform
+        self.text_head = LexiconHead(
+            TRANSFORMS[transform](text_tower.width),  # type: ignore[call-arg]
+            text_tower.word_embeddings,
+            initial_bias,
+        )
+        self.image_bridge = _bridge(image_tower.width, text_tower)
+        self.image_head = self.text_head.untied_copy()
+        self.decoder = BottleneckDecoder(text_tower.configuration)
+        special_V = torch.zeros(len(vocabulary), dtype=torch.bool)
+        special_V[list(vocabulary.special_ids)] = True
+        self.register_buffer("special_V", special_V, persistent=False)
+
+    def start_image_head_from_text_head(self) -> None:
+        """Copies the text head's present weights, for example after a trained transform was loaded into it."""
+        self.image_head = self.text_head.untied_copy()
+
+    def image_states(self, pixels_B3SS: Tensor) -> Tensor:
+        """[B, T, D] image tokens in the width of the text tower."""
+        return self.image_bridge(self.image_tokens(pixels_B3SS))
+
+    def pool_image(self, pixels_B3SS: Tensor) -> Tensor:
+        """[B, V] pooled logits of images; special terms are minus infinity."""
+        return self._words_only(self.image_head(self.image_states(pixels_B3SS)))
+
+    def pool_text(self, token_ids_BL: Tensor) -> Tensor:
+        """[B, V] pooled logits of texts; special terms are minus infinity."""
+        return self.pool_text_states(self.text_states(token_ids_BL), token_ids_BL)
+
+    def pool_text_states(self, states_BLD: Tensor, token_ids_BL: Tensor) -> Tensor:
+        """[B, V] pooled logits from states that are at hand already."""
+        return self._words_only(self.text_head(states_BLD, self.text_padding(token_ids_BL)))
+
+    def image_vectors(self, pixels_B3SS: Tensor) -> Tensor:
+        """[B, V] lexicon weights of images, not normalised."""
+        return lexicon_weights(self.pool_image(pixels_B3SS))
+
+    def text_vectors(self, token_ids_BL: Tensor) -> Tensor:
+        """[B, V] lexicon weights of texts, not normalised."""
+        return lexicon_weights(self.pool_text(token_ids_BL))
+
+    def decode_masked(self, pooled_bottleneck_BD: Tensor, masked_ids_BL: Tensor) -> Tensor:
+        """[B, L, D] decoder states over a masked caption, given the bottleneck embedding."""
+        embeddings = self.text_tower.encoder.get_input_embeddings()
+        return self.decoder(pooled_bottleneck_BD, masked_ids_BL, self.text_padding(masked_ids_BL), embeddings)
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything but weights and vocabulary that rebuilds the model."""
+        return super().configuration() | {"transform": self.transform}
+
+    # --- use -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "LexLIP":
+        """Loads a saved model, strictly, ready for use on `device`.
+
+        Raises:
+            ModelError: the folder is missing, incomplete, or holds another kind of model.
+        """
+        from lexlip.model.saving import load_model
+
+        model = load_model(folder, device)
+        if not isinstance(model, cls):
+            raise ModelError(f"{folder} holds a {model.kind!r} model, not {cls.kind!r}")
+        return model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes weights, configuration and vocabulary to a new folder."""
+        from lexlip.model.saving import save_model
+
+        save_model(self, folder)
+
+    def encode_image(
+        self, images: Sequence[Image.Image | bytes], *, top_terms: int | None = None, batch_size: int = 32
+    ) -> list[LexiconVector]:
+        """Lexicon vectors of pictures: the `top_terms` heaviest terms (all if None), scaled to unit length.
+
+        Raises:
+            BadImage: bytes that are not a picture within the limits.
+        """
+        pixels = in_batches(images, batch_size, lambda batch: image_pixels(batch, self.preprocessing))
+        return [vector for batch in pixels for vector in self.encode_pixels(batch, top_terms=top_terms)]
+
+    def encode_pixels(self, pixels_B3SS: np.ndarray, *, top_terms: int | None = None) -> list[LexiconVector]:
+        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
+        with torch.inference_mode():
+            weights_BV = self.image_vectors(torch.from_numpy(pixels_B3SS).to(self.device))
+        return sparse_rows(weights_BV, top_terms)
+
+    def encode_text(
+        self, texts: Sequence[str], *, top_terms: int | None = None, batch_size: int = 64
+    ) -> list[LexiconVector]:
+        """Lexicon vectors of texts, as `encode_image`."""
+        vectors: list[LexiconVector] = []
+        for tokens_BL in in_batches(texts, batch_size, lambda batch: text_tokens(batch, self.vocabulary, TEXT_TOKENS)):
+            with torch.inference_mode():
+                weights_BV = self.text_vectors(tokens_BL.to(self.device))
+            vectors.extend(sparse_rows(weights_BV, top_terms))
+        return vectors
+
+    def decode(self, vector: LexiconVector, count: int = 10) -> list[tuple[str, float]]:
+        """The `count` heaviest terms with their weights, heaviest first."""
+        order = np.lexsort((vector.terms, -vector.weights))[:count]
+        return [(self.vocabulary.term_of(int(vector.terms[at])), float(vector.weights[at])) for at in order]
+
+    def explain(self, query: str | LexiconVector, image: LexiconVector) -> list[TermShare]:
+        """What each term that both share adds to the score, largest first."""
+        vector = self.encode_text([query])[0] if isinstance(query, str) else query
+        terms, in_query, in_image = np.intersect1d(vector.terms, image.terms, assume_unique=True, return_indices=True)
+        contributions = vector.weights[in_query] * image.weights[in_image]
+        total = float(contributions.sum())
+        return [
+            TermShare(
+                self.vocabulary.term_of(int(terms[at])), float(contributions[at]), float(contributions[at]) / total
+            )
+            for at in np.argsort(-contributions, kind="stable")
+        ]
+
+    def term_map(self, image: Image.Image | bytes, term_id: int) -> np.ndarray:
+        """[rows, columns] weight that each patch of a picture gives to a term; its maximum is the picture's weight."""
+        with torch.inference_mode():
+            pixels = torch.from_numpy(image_pixels([image], self.preprocessing)).to(self.device)
+            states_1TD = self.image_states(pixels)[:, self.image_tower.prefix_tokens :]
+            hidden_1TD = self.image_head.transform(states_1TD)
+            logits_T = (hidden_1TD @ self.image_head.projection[term_id] + self.image_head.bias[term_id])[0]
+            side = round(len(logits_T) ** 0.5)
+            return lexicon_weights(logits_T).reshape(side, -1).cpu().numpy()
+
+    def _words_only(self, pooled_BV: Tensor) -> Tensor:
+        return pooled_BV.masked_fill(self.special_V, float("-inf"))
+
+
+def _bridge(image_width: int, text_tower: TextTower) -> nn.Module:
+    """From the image tower's width to the text tower's; starts in the range of the text tower's own last layer norm."""
+    if image_width == text_tower.width:
+        return nn.Identity()
+    norm = nn.LayerNorm(text_tower.width)
+    last = [module for module in text_tower.encoder.modules() if isinstance(module, nn.LayerNorm)][-1]
+    norm.load_state_dict(last.state_dict())
+    return nn.Sequential(nn.Linear(image_width, text_tower.width), norm)

@@ -1,0 +1,114 @@
+"""Model folders: model.safetensors, config.json, vocab.txt. Written whole or not at all, loaded strictly."""
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.errors import ModelError
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.image_tower import ImageTower, ImageTowerConfig
+from lexlip.model.lexlip import LexLIP
+from lexlip.model.text_tower import TextTower
+from lexlip.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+
+def save_model(model: LexLIP | DenseCLIP, folder: str | Path, training: dict[str, Any] | None = None) -> None:
+    """Writes a model folder under a temporary name and renames it.
+
+    Args:
+        model: what to save.
+        folder: must not exist, or be a model folder, which is then replaced.
+        training: facts about how the model was trained, kept in config.json.
+
+    Raises:
+        ModelError: `folder` exists and is something else.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / CONFIG_FILE).is_file():
+        raise ModelError(f"{target} exists and is no model folder; choose another name or move it away.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.parent / f".{target.name}.tmp-{uuid.uuid4().hex[:8]}"
+    fresh.mkdir()
+    # A tied projection is one tensor under two names; it is stored under the first.
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    for name in _tied_names(model):
+        del state[name]
+    save_file(state, fresh / WEIGHTS_FILE)
+    model.vocabulary.save(fresh)
+    configuration = model.configuration() | {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": model.fingerprint,
+        "training": training or {},
+    }
+    (fresh / CONFIG_FILE).write_text(json.dumps(configuration, indent=2, sort_keys=True) + "\n")
+    if target.exists():
+        retired = target.parent / f".{target.name}.old-{uuid.uuid4().hex[:8]}"
+        os.replace(target, retired)
+        os.replace(fresh, target)
+        shutil.rmtree(retired)
+    else:
+        os.replace(fresh, target)
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
+    """Reads a model folder; the result is in evaluation mode on `device`.
+
+    Raises:
+        ModelError: a file is missing or damaged, the format is newer, or weights and configuration do not fit.
+        VocabularyError: the vocabulary in the folder is not the one the model was trained with.
+    """
+    source = Path(folder)
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (source / name).is_file():
+            raise ModelError(
+                f"{source}: no {name}; not a model folder. `make demo` or pipelines/pretrain.py makes one."
+            )
+    try:
+        configuration = json.loads((source / CONFIG_FILE).read_text())
+        state = load_file(source / WEIGHTS_FILE)
+    except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
+        raise ModelError(f"{source}: damaged model folder ({error}); restore it or train again.") from error
+    if configuration.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"{source}: format version {configuration.get('format_version')}, this program reads {FORMAT_VERSION}."
+        )
+    vocabulary = Vocabulary.load(source)
+    vocabulary.require_same(configuration["vocabulary_fingerprint"], f"the model in {source}")
+    model = _rebuild(configuration, vocabulary)
+    for name in _tied_names(model):
+        state[name] = model.state_dict()[name]
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"{source}: weights do not fit config.json: {error}") from error
+    return model.eval().to(device)
+
+
+def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
+    towers = (
+        ImageTower(ImageTowerConfig(**configuration["image_tower"])),
+        TextTower(configuration["text_tower"]),
+        vocabulary,
+        ImagePreprocessing.from_json(configuration["preprocessing"]),
+    )
+    if configuration["kind"] == LexLIP.kind:
+        return LexLIP(*towers, transform=configuration["transform"])
+    if configuration["kind"] == DenseCLIP.kind:
+        return DenseCLIP(*towers, embedding_width=configuration["embedding_width"])
+    raise ModelError(f"config.json: unknown kind {configuration['kind']!r}; known are 'lexlip' and 'clip'.")
+
+
+def _tied_names(model: LexLIP | DenseCLIP) -> list[str]:
+    """Second names of tensors that the state dictionary lists twice."""
+    return ["text_head.projection"] if isinstance(model, LexLIP) else []

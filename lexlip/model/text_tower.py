@@ -1,0 +1,160 @@
+"""Text tower: any BERT-like transformers encoder, and its masked-LM transform when the checkpoint has one.
+
+Shapes: B texts, L tokens, D width, V vocabulary.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig
+
+from lexlip.errors import ModelError
+from lexlip.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class TextTowerConfig:
+    """A small BERT from scratch; a pretrained one brings its own configuration."""
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    intermediate: int = 1024
+    positions: int = 64
+    dropout: float = 0.1
+
+    def to_transformers(self, vocabulary_size: int) -> dict[str, Any]:
+        """The same as a transformers configuration dictionary."""
+        return {
+            "model_type": "bert",
+            "vocab_size": vocabulary_size,
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.intermediate,
+            "max_position_embeddings": self.positions,
+            "hidden_dropout_prob": self.dropout,
+            "attention_probs_dropout_prob": self.dropout,
+        }
+
+
+class TextTower(nn.Module):
+    """A transformers encoder without pooler.
+
+    Args:
+        configuration: a transformers configuration dictionary with `model_type`.
+    """
+
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        super().__init__()
+        config = _configuration(configuration)
+        self.encoder: nn.Module = AutoModel.from_config(config)
+        _drop_pooler(self.encoder)
+        self.width: int = config.hidden_size
+        self.heads: int = config.num_attention_heads
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The transformers configuration that rebuilds this tower."""
+        return json.loads(self.encoder.config.to_json_string(use_diff=True)) | {
+            "model_type": self.encoder.config.model_type
+        }
+
+    @property
+    def word_embeddings(self) -> nn.Parameter:
+        """[V, D], also the projection of the lexicon head."""
+        return self.encoder.get_input_embeddings().weight
+
+    def forward(self, token_ids_BL: Tensor, padding_BL: Tensor) -> Tensor:
+        """[B, L, D] token states; `padding_BL` is True on padding."""
+        return self.encoder(input_ids=token_ids_BL, attention_mask=(~padding_BL).long()).last_hidden_state
+
+    def keep_terms(self, rows: Sequence[int]) -> None:
+        """Keeps the embeddings of some terms only, in the given order; `rows` are ids of the present vocabulary."""
+        embeddings = self.encoder.get_input_embeddings()
+        kept = nn.Embedding(len(rows), self.width, padding_idx=0)
+        kept.weight.data.copy_(embeddings.weight.detach()[torch.tensor(rows)])
+        self.encoder.set_input_embeddings(kept)
+        self.encoder.config.vocab_size = len(rows)
+
+    def layers(self) -> list[nn.Module]:
+        """Embeddings and transformer blocks, input side first."""
+        blocks = next(module for module in self.encoder.modules() if isinstance(module, nn.ModuleList))
+        return [self.encoder.embeddings, *blocks]
+
+
+@dataclass
+class PretrainedText:
+    """What a pretrained text checkpoint gives: a tower, its vocabulary, and perhaps a trained masked-LM transform."""
+
+    tower: TextTower
+    vocabulary: Vocabulary
+    transform_state: dict[str, Tensor] | None
+
+
+def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText:
+    """Reads a transformers folder or hub name and restricts it to `vocabulary`, whose terms must all be known to it.
+
+    Raises:
+        ModelError: the checkpoint cannot be read or lacks weights other than the unused pooler.
+        VocabularyError: `vocabulary` has terms that the checkpoint does not.
+    """
+    try:
+        config = AutoConfig.from_pretrained(weights)
+        has_head = any("MaskedLM" in name or "PreTraining" in name for name in config.architectures or ())
+        loader = AutoModelForMaskedLM if has_head and config.model_type == "bert" else AutoModel
+        model, report = loader.from_pretrained(weights, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"text weights {weights!r} cannot be read: {error}") from error
+    missing = [name for name in report["missing_keys"] if "pooler" not in name and "position_ids" not in name]
+    if missing:
+        raise ModelError(f"text weights {weights!r} lack {len(missing)} tensor(s), first {missing[0]!r}.")
+    encoder = model.base_model
+    tower = TextTower.__new__(TextTower)
+    nn.Module.__init__(tower)
+    tower.encoder, tower.width, tower.heads = encoder, encoder.config.hidden_size, encoder.config.num_attention_heads
+    _drop_pooler(encoder)
+    own = Vocabulary.load(Path(weights)) if Path(weights).is_dir() else Vocabulary.load(_hub_vocabulary(weights))
+    if own.fingerprint != vocabulary.fingerprint:
+        rows = [own.id_of(term) for term in vocabulary.terms]
+        unknown = [term for term, row in zip(vocabulary.terms, rows, strict=True) if row is None]
+        if unknown:
+            raise ModelError(
+                f"text weights {weights!r} do not know {len(unknown)} term(s) of the vocabulary, first {unknown[0]!r}. "
+                "Use the checkpoint's own vocabulary or a restriction of it."
+            )
+        tower.keep_terms([row for row in rows if row is not None])
+    transform = None
+    if loader is AutoModelForMaskedLM:
+        head = model.cls.predictions.transform
+        transform = {
+            "dense.weight": head.dense.weight.detach(),
+            "dense.bias": head.dense.bias.detach(),
+            "norm.weight": head.LayerNorm.weight.detach(),
+            "norm.bias": head.LayerNorm.bias.detach(),
+        }
+    return PretrainedText(tower, vocabulary, transform)
+
+
+def _configuration(configuration: Mapping[str, Any]) -> PretrainedConfig:
+    values = dict(configuration)
+    try:
+        return AutoConfig.for_model(values.pop("model_type"), **values)
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"text tower configuration: {error}") from error
+
+
+def _drop_pooler(encoder: nn.Module) -> None:
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+
+
+def _hub_vocabulary(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(name, "vocab.txt")).parent

@@ -1,0 +1,93 @@
+"""What the lexicon model and the dense baseline share: two towers, a vocabulary, preprocessing, an identity.
+
+Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width.
+"""
+
+import hashlib
+import json
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.model.image_tower import ImageTower
+from lexlip.model.text_tower import TextTower
+from lexlip.vocabulary import Vocabulary
+
+PIXEL_RANGE = 255.0
+
+
+class TwoTowers(nn.Module):
+    """Image tower and text tower; subclasses add what turns tokens into one vector."""
+
+    kind: ClassVar[str]
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self, image_tower: ImageTower, text_tower: TextTower, vocabulary: Vocabulary, preprocessing: ImagePreprocessing
+    ) -> None:
+        super().__init__()
+        self.image_tower = image_tower
+        self.text_tower = text_tower
+        self.vocabulary = vocabulary
+        self.preprocessing = preprocessing
+        self.register_buffer("pixel_mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+    def image_tokens(self, pixels_B3SS: Tensor) -> Tensor:
+        """[B, T, D] tokens of uint8 pixels."""
+        images_B3SS = (pixels_B3SS.to(self.pixel_mean.dtype) / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
+        return self.image_tower(images_B3SS)
+
+    def text_padding(self, token_ids_BL: Tensor) -> Tensor:
+        """[B, L], True on padding."""
+        return token_ids_BL == self.vocabulary.pad_id
+
+    def text_states(self, token_ids_BL: Tensor) -> Tensor:
+        """[B, L, D] states of the text tower."""
+        return self.text_tower(token_ids_BL, self.text_padding(token_ids_BL))
+
+    def image_vectors(self, pixels_B3SS: Tensor) -> Tensor:
+        """One vector for each image, not normalised."""
+        raise TypeError(f"{type(self).__name__} does not say how to pool images")
+
+    def text_vectors(self, token_ids_BL: Tensor) -> Tensor:
+        """One vector for each text, not normalised."""
+        raise TypeError(f"{type(self).__name__} does not say how to pool texts")
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything but weights and vocabulary that rebuilds the model, as JSON values."""
+        image = self.image_tower.config
+        return {
+            "kind": self.kind,
+            "image_tower": {
+                "architecture": image.architecture,
+                "image_size": image.image_size,
+                "options": dict(image.options),
+            },
+            "text_tower": self.text_tower.configuration,
+            "preprocessing": self.preprocessing.to_json(),
+            "vocabulary_fingerprint": self.vocabulary.fingerprint,
+        }
+
+    def set_image_size(self, size: int) -> None:
+        """Changes the resolution that the model is trained and used at; position embeddings are interpolated."""
+        self.image_tower.set_image_size(size)
+        settings = self.preprocessing
+        self.preprocessing = ImagePreprocessing(size, settings.mean, settings.std, settings.resize)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.pixel_mean.device
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any weight, setting or term. Reads all weights: keep the result."""
+        digest = hashlib.sha256(json.dumps(self.configuration(), sort_keys=True).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
