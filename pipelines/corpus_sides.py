@@ -7,7 +7,7 @@ A side turns a unit of the corpus into what the model takes (on CPU workers: `pr
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from lexlip.tables import LexiconVector
 from pipelines.vector_parts import DroppedRow
 
 READ_ROWS = 16  # rows of encoded images held at a time; one may have 32 MB
+IMAGE_BATCH = 32
 THUMBNAIL_QUALITY = 85
 Vectors = list[LexiconVector] | np.ndarray  # [N] lexicon vectors, or [N, E] float32 of the dense baseline
 VECTOR_COLUMNS = frozenset({"id", "terms", "weights", "vector", "thumbnail"})
@@ -50,7 +51,7 @@ class CorpusSide(Protocol):
         """Reads a unit and makes it ready for the model."""
         ...
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: int | None) -> Vectors:
+    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
         """Vectors of all documents of a prepared unit; the options are those of the model (`top_terms` of LexLIP)."""
         ...
 
@@ -93,9 +94,14 @@ class ImageSide:
             fields, np.stack(pixels) if pixels else np.empty((0, 3, size, size), np.uint8), tuple(dropped)
         )
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: int | None) -> Vectors:
+    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
         """The vectors of all pictures of a prepared unit."""
-        return model.encode_pixels(prepared.pixels, **options)
+        pixels, batches = prepared.pixels, range(0, len(prepared.pixels), IMAGE_BATCH)
+        # Pixels lie read-only in Ray's object store; torch wants memory it may write to.
+        encoded = [model.encode_pixels(pixels[start : start + IMAGE_BATCH].copy(), **options) for start in batches]
+        if isinstance(encoded[0], np.ndarray):
+            return np.concatenate(encoded)
+        return [vector for vectors in encoded for vector in vectors]
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class TextSide:
         fields = pa.table({name: pa.array(documents[name], kind) for name, kind in columns.items()})
         return PreparedUnit(fields, np.empty(0, np.uint8), tuple(dropped))
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: int | None) -> Vectors:
+    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
         """The vectors of all captions of a prepared unit."""
         return model.encode_text([captions[0] for captions in prepared.fields["captions"].to_pylist()], **options)
 

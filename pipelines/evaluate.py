@@ -64,10 +64,11 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
 
 def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
     """Recall of encoded pairs; for lexicon vectors also how readable they are."""
-    if isinstance(encoded.images, np.ndarray):
-        return evaluate_dense(encoded.images, encoded.caption_vectors, encoded.right)
-    evaluation = evaluate_sparse(encoded.images, encoded.caption_vectors, encoded.right)
-    share = top_terms_in_captions(encoded.images, encoded.captions, load_model(model).vocabulary)
+    images, captions = encoded.images, encoded.caption_vectors
+    if isinstance(images, np.ndarray) or isinstance(captions, np.ndarray):
+        return evaluate_dense(np.asarray(images), np.asarray(captions), encoded.right)
+    evaluation = evaluate_sparse(images, captions, encoded.right)
+    share = top_terms_in_captions(images, encoded.captions, load_model(model).vocabulary)
     return replace(evaluation, top_terms_in_captions=share)
 
 

@@ -1,0 +1,94 @@
+"""What many tests share: one Ray, one small generated data set, one tiny model of each kind. All real, made once.
+
+Ray and torch are imported inside the fixtures, so that tests that need neither start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lexlip.model.building import ModelSettings
+
+SCENES = 40
+IMAGE_SIZE = 64
+SEED = 7
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A local Ray with four logical CPUs; everything that needs Ray uses this one."""
+    from pipelines.cluster_session import cluster_session
+
+    with cluster_session(cpus=4):
+        yield
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Parquet with 40 drawn scenes of 64 pixels, five captions each. Read only; copy what you change."""
+    from lexlip.data.scenes import SceneSettings, write_scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, SCENES, SEED, settings=SceneSettings(image_size=IMAGE_SIZE))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vocabulary(scenes: Path) -> Vocabulary:
+    """A vocabulary trained from the captions of the scenes."""
+    rows = pq.read_table(scenes, columns=["captions"])["captions"].to_pylist()
+    return Vocabulary.train([caption for captions in rows for caption in captions], 400)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_settings() -> ModelSettings:
+    """Towers from scratch that run in milliseconds."""
+    from lexlip.model.building import ModelSettings
+    from lexlip.model.image_tower import ImageTowerConfig
+    from lexlip.model.text_tower import TextTowerConfig
+
+    return ModelSettings(
+        image=ImageTowerConfig("test_vit", image_size=IMAGE_SIZE),
+        text=TextTowerConfig(width=32, layers=1, heads=2, intermediate=64),
+        preprocessing=ImagePreprocessing(size=IMAGE_SIZE),
+        embedding_width=16,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_lexlip(
+    tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary, tiny_model_settings: ModelSettings
+) -> Path:
+    """A folder with an untrained LexLIP model. Read only."""
+    import torch
+
+    from lexlip.model.building import build_lexlip
+
+    torch.manual_seed(SEED)
+    folder = tmp_path_factory.mktemp("models") / "lexlip"
+    build_lexlip(tiny_model_settings, vocabulary).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(
+    tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary, tiny_model_settings: ModelSettings
+) -> Path:
+    """A folder with an untrained dense model on the same towers. Read only."""
+    import torch
+
+    from lexlip.model.building import build_clip
+
+    torch.manual_seed(SEED)
+    folder = tmp_path_factory.mktemp("models") / "clip"
+    build_clip(tiny_model_settings, vocabulary).save_pretrained(folder)
+    return folder
