@@ -55,7 +55,7 @@ SETTING_WORDS = {
     "forest": ("in the forest", "in a pine forest", "in the woods"),
     "meadow": ("in a meadow", "in a green meadow", "on the grass"),
     "mountains": ("in the mountains", "in front of snowy mountains", "below high mountains"),
-    "night": ("at night", "in the dark night", "under the stars at night"),
+    "night": ("at night", "in the dark night", "under the night sky"),
     "road": ("on the road", "on a road", "in the middle of the road"),
     "room": ("in a room", "inside a room", "in a room with a window"),
     "sea": ("at sea", "on the sea", "on the blue sea"),
