@@ -1,0 +1,61 @@
+"""The graph: gateway -> text or image encoder -> one deployment per shard -> merge.
+
+serve run serve.app:lexlip index=FOLDER model=FOLDER
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ray import serve
+
+from lexlip.index.manifest import read_manifest
+from serve.encoders import ImageEncoder, TextEncoder
+from serve.gateway import Gateway
+from serve.settings import ServeSettings, key_digest
+from serve.shards import ShardReplica
+
+# The gateway refuses beyond its capacity by itself, at once and with Retry-After; Serve's queue only has to be longer.
+WAITING_ROOM = 1024
+
+
+def lexlip(args: dict[str, str]) -> serve.Application:
+    """The application's graph. Without arguments it serves what `make demo` left in out/demo.
+
+    Args:
+        args: settings by name, see `ServeSettings`.
+
+    Raises:
+        SettingsError: unknown or malformed settings; index or model missing.
+        IndexFormatError: the index cannot be read.
+    """
+    settings = ServeSettings.from_arguments(args).located()
+    manifest = read_manifest(settings.index)
+    groups = max(1, math.ceil(len(manifest.shards) / settings.shards_per_replica))
+    options: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": settings.cpus},
+        "max_ongoing_requests": settings.capacity,
+        # A replica that cannot start will not start the tenth time either: say so early.
+        "max_constructor_retry_count": 2,
+        "health_check_period_s": 2,
+        "graceful_shutdown_timeout_s": 5,
+        # A log line a call costs more than the search itself; the metrics count them all.
+        "logging_config": {"enable_access_log": False},
+    }
+    on_encoder = {**options, "num_replicas": settings.encoder_replicas}
+    if settings.device != "cpu":
+        on_encoder["ray_actor_options"] = {"num_cpus": settings.cpus, "num_gpus": 1}
+    shards = [
+        serve.deployment(name=f"shard-{group}", num_replicas=settings.replicas, **options)(ShardReplica).bind(
+            settings, group, groups
+        )
+        for group in range(groups)
+    ]
+    return serve.deployment(**{**options, "max_ongoing_requests": WAITING_ROOM})(Gateway).bind(
+        settings,
+        key_digest(),
+        serve.deployment(**on_encoder)(TextEncoder).bind(settings),
+        serve.deployment(**on_encoder)(ImageEncoder).bind(settings),
+        *shards,
+    )

@@ -1,0 +1,153 @@
+"""Text and image encoders: dynamic batches through one model per replica; a bad item is refused before its batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ray import serve
+
+from lexlip.data.images import ImageLimits, decode_image
+from lexlip.errors import BadImage, ModelError
+from lexlip.tables import LexiconVector
+from serve.metrics import EncoderMetrics
+from serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from lexlip.model.lexlip import LexLIP
+
+LARGEST_BATCH = 32
+# Pictures decoded at a time: each may be as large as the pixel limit.
+DECODING_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A lexicon vector, or the reason why there is none."""
+
+    vector: LexiconVector | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model must share with an index to search it."""
+
+    model_fingerprint: str
+    vocabulary_fingerprint: str
+
+
+def encode_each(forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]) -> list[Encoded]:
+    """One outcome per item: a batch that fails is taken apart, so that only the item at fault carries the problem."""
+    try:
+        return [Encoded(checked(vector)) for vector in forward(items)]
+    except (RuntimeError, ValueError, ModelError) as error:
+        if len(items) == 1:
+            return [Encoded(problem=f"the model cannot encode it: {error}")]
+        return [outcome for item in items for outcome in encode_each(forward, [item])]
+
+
+def checked(vector: LexiconVector) -> LexiconVector:
+    """The vector itself; raises ValueError when a weight is not finite."""
+    if not np.isfinite(vector.weights).all():
+        raise ValueError("weights that are not finite")
+    return vector
+
+
+class _Encoder:
+    """What both encoders share: the model, one thread that runs it, and its metrics."""
+
+    def __init__(self, settings: ServeSettings, name: str) -> None:
+        # Imported here, in the replica: whoever builds the graph or runs the gateway needs no torch.
+        from lexlip.model.saving import load_model
+
+        model: Any = load_model(settings.model, device=settings.device)
+        if not hasattr(model, "decode"):
+            raise ModelError(
+                f"{settings.model}: a dense model; serving searches an inverted index and needs a LexLIP model."
+            )
+        self._model: LexLIP = model
+        self._settings = settings
+        self._metrics = EncoderMetrics(name)
+        self._forward_thread = ThreadPoolExecutor(1, thread_name_prefix="forward")
+
+    async def describe(self) -> ModelFacts:
+        """The fingerprints of model and vocabulary."""
+        return ModelFacts(self._model.fingerprint, self._model.vocabulary.fingerprint)
+
+    async def _run(self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: list[Any]) -> list[Encoded]:
+        started = time.perf_counter()
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._forward_thread, encode_each, forward, items)
+        self._metrics.batch.observe(len(items))
+        self._metrics.forward.observe((time.perf_counter() - started) * 1000)
+        return outcomes
+
+
+class TextEncoder(_Encoder):
+    """Texts to lexicon vectors."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        super().__init__(settings, "text")
+        self._forward(["warm up"])
+
+    def _forward(self, texts: Sequence[str]) -> list[LexiconVector]:
+        return self._model.encode_text(list(texts), top_terms=self._settings.query_terms, batch_size=LARGEST_BATCH)
+
+    # No waiting for company: while one batch runs the next one gathers by itself.
+    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=0.0)
+    async def _encode_batch(self, texts: list[str]) -> list[Encoded]:
+        return await self._run(self._forward, texts)
+
+    async def encode(self, text: str) -> Encoded:
+        """The vector of one text; batched with whatever else arrives meanwhile."""
+        return await self._encode_batch(text)
+
+
+class ImageEncoder(_Encoder):
+    """Pictures to lexicon vectors, and where on a picture a word comes from."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        super().__init__(settings, "image")
+        self._limits = ImageLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_image_pixels)
+        self._decoding_threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode")
+        size = self._model.preprocessing.size
+        self._forward([np.zeros((3, size, size), np.uint8)])
+
+    def _forward(self, pixels: Sequence[np.ndarray]) -> list[LexiconVector]:
+        return self._model.encode_pixels(np.stack(pixels), top_terms=self._settings.query_terms)
+
+    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=0.0)
+    async def _encode_batch(self, pixels: list[np.ndarray]) -> list[Encoded]:
+        return await self._run(self._forward, pixels)
+
+    def _pixels(self, data: bytes) -> np.ndarray:
+        size = self._model.preprocessing.size
+        return self._model.preprocessing.pixels(decode_image(data, self._limits, at_least=size))
+
+    async def encode(self, data: bytes) -> Encoded:
+        """The vector of one picture (JPEG, PNG or WebP bytes), or why it cannot be decoded."""
+        loop = asyncio.get_running_loop()
+        try:
+            pixels = await loop.run_in_executor(self._decoding_threads, self._pixels, data)
+        except BadImage as error:
+            self._metrics.refused.inc()
+            return Encoded(problem=str(error))
+        return await self._encode_batch(pixels)
+
+    async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray | None:
+        """[rows, columns] float32, 0 to 1: how strongly each patch says any of the terms; None when undecodable."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._forward_thread, self._heat, data, terms)
+        except BadImage:
+            self._metrics.refused.inc()
+            return None
+
+    def _heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
+        image = decode_image(data, self._limits)
+        heat = np.maximum.reduce([self._model.term_map(image, term) for term in terms]).clip(min=0)
+        return heat / heat.max() if heat.max() > 0 else heat

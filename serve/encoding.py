@@ -1,0 +1,83 @@
+"""The gateway's side of the encoders: a deadline, one retry after a death, and a memory of recent texts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from ray.serve.exceptions import BackPressureError
+
+from lexlip.errors import BadImage, LexLIPError, QueryError
+from lexlip.tables import LexiconVector
+from serve.encoders import ModelFacts
+from serve.fanout import DEATHS
+
+
+class UnavailableError(LexLIPError):
+    """The service cannot answer now; asking again later may help."""
+
+
+class Encoding:
+    """Text and image encoders behind their Serve handles."""
+
+    def __init__(self, text_encoder: Any, image_encoder: Any, deadline_s: float, remembered: int) -> None:
+        """Args: `remembered` is how many encoded texts are kept, the least recently used one giving way."""
+        self._text_encoder = text_encoder
+        self._image_encoder = image_encoder
+        self._deadline_s = deadline_s
+        self._remembered = remembered
+        self._memory: OrderedDict[str, LexiconVector] = OrderedDict()
+
+    async def describe(self) -> ModelFacts:
+        """The fingerprints of the served model; waits as long as the model takes to load."""
+        return await self._text_encoder.describe.remote()
+
+    async def check(self) -> None:
+        """Raises `UnavailableError` when one of the encoders does not answer in time."""
+        await asyncio.gather(
+            self._call(self._text_encoder.describe.remote), self._call(self._image_encoder.describe.remote)
+        )
+
+    async def text(self, text: str) -> LexiconVector:
+        """The vector of a text, from memory when it was asked for before."""
+        if text in self._memory:
+            self._memory.move_to_end(text)
+            return self._memory[text]
+        encoded = await self._call(lambda: self._text_encoder.encode.remote(text))
+        if encoded.vector is None:
+            raise QueryError(encoded.problem)
+        self._memory[text] = encoded.vector
+        if len(self._memory) > self._remembered:
+            self._memory.popitem(last=False)
+        return encoded.vector
+
+    async def image(self, data: bytes) -> LexiconVector:
+        """The vector of a picture. Raises `BadImage` when it cannot be decoded."""
+        encoded = await self._call(lambda: self._image_encoder.encode.remote(data))
+        if encoded.vector is None:
+            raise BadImage(encoded.problem)
+        return encoded.vector
+
+    async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
+        """[rows, columns] float32, 0 to 1: where on a picture any of the terms is said."""
+        heat = await self._call(lambda: self._image_encoder.heat.remote(data, terms))
+        if heat is None:
+            raise BadImage("the stored picture cannot be decoded.")
+        return heat
+
+    async def _call(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        async def with_retry() -> Any:
+            try:
+                return await call()
+            except DEATHS:
+                return await call()
+
+        try:
+            return await asyncio.wait_for(with_retry(), self._deadline_s)
+        except TimeoutError as error:
+            raise UnavailableError(f"the encoder did not answer within {self._deadline_s:g} s.") from error
+        except (*DEATHS, BackPressureError) as error:
+            raise UnavailableError("the encoder is restarting or overloaded.") from error

@@ -1,0 +1,62 @@
+"""What an operator asks: is it alive, is it ready, what does it serve."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Response
+
+from lexlip.errors import LexLIPError
+from serve.fanout import Outcome, Reply, ask_all
+from serve.schemas import Health, StatsAnswer
+from serve.service import SearchService
+
+
+def health_routes(api: FastAPI, service: SearchService) -> None:
+    """Adds `/healthz`, `/readyz` and `/stats`."""
+
+    @api.get("/healthz", response_model=Health, summary="Is the gateway alive?")
+    async def healthz() -> Health:
+        return Health(status="ok")
+
+    @api.get(
+        "/readyz",
+        response_model=Health,
+        responses={503: {"model": Health}},
+        summary="Can a search be answered completely?",
+    )
+    async def readyz(response: Response) -> Health:
+        missing = [
+            group for group, reply in enumerate(await _describe_shards(service)) if reply.outcome is not Outcome.OK
+        ]
+        problem = f"shard deployment(s) {', '.join(map(str, missing))} do not answer." if missing else None
+        try:
+            await service.encoding.check()
+        except LexLIPError as error:
+            problem = str(error)
+        if problem:
+            response.status_code = 503
+        return Health(status="not ready" if problem else "ready", detail=problem)
+
+    @api.get("/stats", response_model=StatsAnswer, summary="What is being served")
+    async def stats() -> StatsAnswer:
+        corpus = service.keeper.current
+        manifest = corpus.index.manifest
+        replies = await _describe_shards(service)
+        return StatsAnswer(
+            documents=manifest.documents,
+            shards=len(manifest.shards),
+            shard_documents=[entry.documents - entry.deleted for entry in manifest.shards],
+            generation=manifest.generation,
+            bytes=corpus.index.bytes,
+            model_fingerprint=manifest.model_fingerprint,
+            vocabulary_fingerprint=manifest.vocabulary_fingerprint,
+            vocabulary_terms=len(service.vocabulary),
+            stored_fields=corpus.stored_fields,
+            capacity=service.settings.capacity,
+            refused_generation=service.keeper.refused,
+            shard_deployments=[{"outcome": reply.outcome.value, **(reply.value or {})} for reply in replies],
+        )
+
+
+async def _describe_shards(service: SearchService) -> list[Reply]:
+    deadline_s = service.settings.deadline_ms / 1000
+    return await ask_all(service.shards, "describe", (), deadline_s, service.metrics.retries.inc)

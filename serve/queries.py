@@ -1,0 +1,92 @@
+"""From what a person asked to what the shards are asked: terms with positive weights, and words to leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lexlip.errors import QueryError
+from lexlip.tables import LexiconVector
+from lexlip.vocabulary import Vocabulary
+from serve.explaining import QueryWord, group_words
+
+
+@dataclass(frozen=True)
+class ExcludedWord:
+    """A word whose pictures are left out; `weight` is the negative weight it was given."""
+
+    word: str
+    terms: tuple[int, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query over the vocabulary.
+
+    Attributes:
+        terms: [T] int32, ascending. weights: [T] float32, positive.
+        words: the terms as whole words, heaviest first.
+        excluded: words that no hit may show.
+    """
+
+    terms: np.ndarray
+    weights: np.ndarray
+    words: tuple[QueryWord, ...]
+    excluded: tuple[ExcludedWord, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+
+def query_of_vector(
+    vocabulary: Vocabulary, vector: LexiconVector, spoken: Sequence[tuple[str, Sequence[int]]] = ()
+) -> Query:
+    """A query with an encoded vector; `spoken` are the words of the text it came from, with their piece ids."""
+    terms, weights = np.asarray(vector.terms, np.int32), np.asarray(vector.weights, np.float32)
+    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)))
+
+
+def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query:
+    """A query written as terms or words with weights; negative weights exclude, zero weights are left out.
+
+    A word that the vocabulary splits stands for all its pieces, each with the word's weight; it excludes a picture that
+    shows all of them. Weights of a term named twice add up.
+
+    Raises:
+        QueryError: a word the vocabulary cannot spell, or no positive weight at all.
+    """
+    weight_of: dict[int, float] = {}
+    spoken, excluded = [], []
+    for word, weight in wanted.items():
+        pieces = pieces_of(vocabulary, word)
+        if weight > 0:
+            spoken.append((word, pieces))
+            for piece in pieces:
+                weight_of[piece] = weight_of.get(piece, 0.0) + weight
+        elif weight < 0:
+            excluded.append(ExcludedWord(word, pieces, weight))
+    if not weight_of:
+        raise QueryError("a query needs at least one term with a weight above zero.")
+    terms = np.array(sorted(weight_of), np.int32)
+    weights = np.array([weight_of[int(term)] for term in terms], np.float32)
+    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), tuple(excluded))
+
+
+def pieces_of(vocabulary: Vocabulary, word: str) -> tuple[int, ...]:
+    """The term ids that spell a word: itself when it is a term, else its pieces.
+
+    Raises:
+        QueryError: the vocabulary cannot spell it.
+    """
+    identifier = vocabulary.id_of(word)
+    pieces = (
+        (identifier,)
+        if identifier is not None
+        else tuple(dict.fromkeys(piece for _, ids in vocabulary.words_of(word) for piece in ids))
+    )
+    if not pieces or vocabulary.unknown_id in pieces or vocabulary.special_ids.intersection(pieces):
+        raise QueryError(f"the vocabulary has no word {word!r}.")
+    return pieces

@@ -1,0 +1,253 @@
+"""One search from request to answer: encode, ask the shards, merge, read stored fields, explain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from lexlip.errors import LexLIPError, QueryError
+from lexlip.vocabulary import Vocabulary
+from serve.clock import StageClock
+from serve.corpus import Corpus
+from serve.encoding import Encoding
+from serve.explaining import explain_hit
+from serve.fanout import Outcome, Reply, ask_all
+from serve.filters import FieldFilter, parse_filters
+from serve.generations import GenerationKeeper
+from serve.merging import Ranking, merge
+from serve.metrics import GatewayMetrics
+from serve.queries import Query, pieces_of, query_of_terms, query_of_vector
+from serve.schemas import (
+    EncodeAnswer,
+    HeatAnswer,
+    HitAnswer,
+    Matched,
+    QueryAnswer,
+    SearchAnswer,
+    SearchOptions,
+    ShardCounts,
+    TermWeight,
+    WordsAnswer,
+    WordWeight,
+)
+from serve.settings import ServeSettings
+from serve.shards import ShardAnswer, ShardQuery, shards_of_group
+
+# A request follows the index to newer generations this many times before the shards that moved on count as failed.
+GENERATION_TRIES = 5
+
+
+class UnknownImageError(LexLIPError):
+    """The corpus has no such picture."""
+
+
+class IncompleteError(LexLIPError):
+    """A complete answer was required, and shards are missing."""
+
+
+class SearchService:
+    """What the gateway does, apart from HTTP."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        vocabulary: Vocabulary,
+        keeper: GenerationKeeper[Corpus],
+        encoding: Encoding,
+        shards: Sequence[Any],
+        metrics: GatewayMetrics,
+    ) -> None:
+        """Args: `shards` are the handles of the shard deployments, in the order of their groups."""
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.keeper = keeper
+        self.encoding = encoding
+        self.shards = shards
+        self.metrics = metrics
+
+    async def search_text(self, text: str, options: SearchOptions) -> SearchAnswer:
+        """Pictures for words."""
+        clock = StageClock()
+        vector = await self.encoding.text(text)
+        query = query_of_vector(self.vocabulary, vector, self.vocabulary.words_of(text))
+        clock.lap("encode")
+        return await self._answer(query, QueryAnswer(text=text, **self._echo(query)), options, clock)
+
+    async def search_image(self, data: bytes, options: SearchOptions) -> SearchAnswer:
+        """Pictures like an uploaded one. Raises `BadImage` when it cannot be decoded."""
+        clock = StageClock()
+        query = query_of_vector(self.vocabulary, await self.encoding.image(data))
+        clock.lap("encode")
+        return await self._answer(query, QueryAnswer(**self._echo(query)), options, clock)
+
+    async def search_like(self, identifier: str, options: SearchOptions) -> SearchAnswer:
+        """Pictures like one of the corpus, which is left out itself. Raises `UnknownImageError`."""
+        clock = StageClock()
+        corpus, position = self._find(identifier)
+        vector = await asyncio.to_thread(corpus.vector, position, self.settings.query_terms)
+        query = query_of_vector(self.vocabulary, vector)
+        clock.lap("encode")
+        echo = QueryAnswer(image_id=identifier, **self._echo(query))
+        return await self._answer(query, echo, options, clock, without=identifier)
+
+    async def search_terms(self, terms: dict[str, float], options: SearchOptions) -> SearchAnswer:
+        """Pictures for weighted terms. Raises `QueryError` for words that the vocabulary lacks."""
+        clock = StageClock()
+        query = query_of_terms(self.vocabulary, terms)
+        clock.lap("encode")
+        return await self._answer(query, QueryAnswer(**self._echo(query)), options, clock)
+
+    async def encode_text(self, text: str) -> EncodeAnswer:
+        """The lexicon vector of a text."""
+        clock = StageClock()
+        query = query_of_vector(self.vocabulary, await self.encoding.text(text), self.vocabulary.words_of(text))
+        clock.lap("encode")
+        return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
+
+    async def encode_image(self, data: bytes) -> EncodeAnswer:
+        """The lexicon vector of an uploaded picture. Raises `BadImage`."""
+        clock = StageClock()
+        query = query_of_vector(self.vocabulary, await self.encoding.image(data))
+        clock.lap("encode")
+        return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
+
+    def thumbnail(self, identifier: str) -> tuple[bytes, str]:
+        """The stored picture of a document and its media type. Raises `UnknownImageError`."""
+        corpus, position = self._find(identifier)
+        found = corpus.thumbnail(position)
+        if found is None:
+            raise UnknownImageError(
+                f"no picture is stored for {identifier!r}; pipelines/encode.py stores them as thumbnails."
+            )
+        return found
+
+    async def words(self, identifier: str, count: int) -> WordsAnswer:
+        """A picture's own heaviest terms. Raises `UnknownImageError`."""
+        corpus, position = self._find(identifier)
+        vector = await asyncio.to_thread(corpus.vector, position, count)
+        return WordsAnswer(
+            id=identifier, terms=self._terms(vector.terms.tolist(), vector.weights.tolist()), generation=corpus.number
+        )
+
+    async def heat(self, identifier: str, word: str) -> HeatAnswer:
+        """Where on a picture a word comes from. Raises `UnknownImageError`, `QueryError`, `BadImage`."""
+        pieces = pieces_of(self.vocabulary, word)
+        data, _ = self.thumbnail(identifier)
+        heat = await self.encoding.heat(data, pieces)
+        row, column = divmod(int(heat.argmax()), heat.shape[1])
+        return HeatAnswer(
+            id=identifier,
+            term=word,
+            rows=heat.shape[0],
+            columns=heat.shape[1],
+            values=heat.tolist(),
+            peak=(row, column),
+        )
+
+    async def _answer(
+        self, query: Query, echo: QueryAnswer, options: SearchOptions, clock: StageClock, without: str | None = None
+    ) -> SearchAnswer:
+        filters = parse_filters(options.filters)
+        corpus, ranking, counts = await self._rank(query, filters, options.k + (without is not None), clock)
+        if options.require_complete and counts.ok < counts.total:
+            raise IncompleteError(
+                f"{counts.total - counts.ok} of {counts.total} shards did not answer "
+                f"({counts.timed_out} timed out, {counts.failed} failed), and a complete answer was required."
+            )
+        found = zip(ranking.positions.tolist(), ranking.scores.tolist(), corpus.hits(ranking.positions), strict=True)
+        kept = [(position, score, hit) for position, score, hit in found if hit[0] != without][: options.k]
+        hits = [
+            HitAnswer(id=identifier, score=score, fields=fields, matched=None)
+            for _, score, (identifier, fields) in kept
+        ]
+        clock.lap("stored")
+        if options.explain:
+            for (position, _, _), hit in zip(kept, hits, strict=True):
+                parts = corpus.contributions(position, query.terms, query.weights)
+                hit.matched = [
+                    Matched(word=share.word, contribution=share.contribution, share=share.share)
+                    for share in explain_hit(query.words, parts)
+                ]
+            clock.lap("explain")
+        took = clock.milliseconds()
+        self.metrics.observe_stages(took)
+        return SearchAnswer(query=echo, hits=hits, shards=counts, generation=corpus.number, took_ms=took)
+
+    async def _rank(
+        self, query: Query, filters: tuple[FieldFilter, ...], k: int, clock: StageClock
+    ) -> tuple[Corpus, Ranking, ShardCounts]:
+        """Asks all shards for one generation; follows to a newer one when a shard can no longer get it."""
+        deadline = asyncio.get_running_loop().time() + self.settings.deadline_ms / 1000
+        for attempt in range(GENERATION_TRIES):
+            corpus = self.keeper.current
+            if not len(query):
+                everything = len(corpus.index.manifest.shards)
+                return corpus, Ranking.empty(), ShardCounts(total=everything, ok=everything, timed_out=0, failed=0)
+            remaining = deadline - asyncio.get_running_loop().time()
+            asked = ShardQuery(
+                corpus.number,
+                query.terms,
+                query.weights,
+                k,
+                tuple(word.terms for word in query.excluded),
+                filters,
+            )
+            replies = await ask_all(self.shards, "search", (asked,), max(remaining, 0.0), self.metrics.retries.inc)
+            answers = [reply.value for reply in replies if reply.outcome is Outcome.OK]
+            problem = next((answer.problem for answer in answers if answer.problem), None)
+            if problem:
+                raise QueryError(problem)
+            moved_on = any(answer.ranking is None for answer in answers)
+            if not moved_on or attempt == GENERATION_TRIES - 1:
+                break
+            await asyncio.to_thread(self.keeper.refresh)
+            if self.keeper.current.number == corpus.number:
+                break
+        clock.lap("search")
+        ranking = merge([answer.ranking for answer in answers if answer.ranking is not None], k)
+        counts = self._count(corpus, replies)
+        clock.lap("merge")
+        return corpus, ranking, counts
+
+    def _count(self, corpus: Corpus, replies: Sequence[Reply]) -> ShardCounts:
+        counts = dict.fromkeys(Outcome, 0)
+        for group, reply in enumerate(replies):
+            answer: ShardAnswer | None = reply.value
+            outcome = Outcome.FAILED if answer is not None and answer.ranking is None else reply.outcome
+            held = len(shards_of_group(corpus.index.manifest, group, len(replies)))
+            counts[outcome] += held
+            self.metrics.shards.inc(max(held, 1), tags={"outcome": outcome.value})
+        return ShardCounts(
+            total=sum(counts.values()),
+            ok=counts[Outcome.OK],
+            timed_out=counts[Outcome.TIMED_OUT],
+            failed=counts[Outcome.FAILED],
+        )
+
+    def _find(self, identifier: str) -> tuple[Corpus, int]:
+        corpus = self.keeper.current
+        position = corpus.position_of(identifier)
+        if position is None:
+            raise UnknownImageError(f"the corpus has no picture with the id {identifier!r}.")
+        return corpus, position
+
+    def _terms(self, terms: Sequence[int], weights: Sequence[float]) -> list[TermWeight]:
+        heaviest = sorted(zip(weights, terms, strict=True), key=lambda pair: (-pair[0], pair[1]))
+        return [TermWeight(term=self.vocabulary.term_of(int(term)), weight=float(weight)) for weight, term in heaviest]
+
+    def _echo(self, query: Query) -> dict[str, Any]:
+        term_of = self.vocabulary.term_of
+        words = [
+            WordWeight(
+                word=word.word,
+                weight=word.weight,
+                terms=[term_of(int(query.terms[column])) for column in word.columns],
+            )
+            for word in query.words
+        ]
+        words += [
+            WordWeight(word=word.word, weight=word.weight, terms=[term_of(term) for term in word.terms])
+            for word in query.excluded
+        ]
+        return {"terms": self._terms(query.terms.tolist(), query.weights.tolist()), "words": words}

@@ -1,0 +1,185 @@
+"""Shard replicas: each holds some shards of the index, memory-mapped, and ranks their documents. No torch here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lexlip.errors import IndexFormatError, QueryError
+from lexlip.index import Index, Manifest
+from lexlip.index.index import DocumentFilter
+from lexlip.index.manifest import read_manifest
+from lexlip.index.query import LARGEST_K
+from serve.filters import FieldFilter, matching
+from serve.generations import GenerationKeeper
+from serve.merging import Ranking, merge
+from serve.metrics import ShardMetrics
+from serve.settings import ServeSettings
+
+# Tries to open one state while new ones are being published; each takes milliseconds.
+OPENING_TRIES = 20
+# Masks of filters and exclusions kept per shard and generation: one bit a document would do, one byte is simpler.
+KEPT_MASKS = 64
+
+
+@dataclass(frozen=True)
+class ShardQuery:
+    """One search, the same for every shard.
+
+    Attributes:
+        generation: the state of the index to search.
+        terms: [T] int32. weights: [T] float32, positive.
+        k: how many documents.
+        excluded: groups of term ids; a document that holds all terms of one group is left out.
+        filters: conditions on stored fields.
+    """
+
+    generation: int
+    terms: np.ndarray
+    weights: np.ndarray
+    k: int
+    excluded: tuple[tuple[int, ...], ...] = ()
+    filters: tuple[FieldFilter, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShardAnswer:
+    """A ranking, or the generation the replica has instead of the wanted one, or what is wrong with the query."""
+
+    generation: int
+    ranking: Ranking | None = None
+    problem: str | None = None
+
+
+def shards_of_group(manifest: Manifest, group: int, groups: int) -> list[int]:
+    """Places (not numbers) of the manifest's shards that deployment `group` of `groups` holds: neighbours."""
+    return [int(place) for place in np.array_split(np.arange(len(manifest.shards)), groups)[group]]
+
+
+class OpenShard:
+    """One shard of one generation, opened; remembers which documents recent filters and exclusions let through."""
+
+    def __init__(self, index: Index, first: int) -> None:
+        self.index = index
+        self.first = first
+        self._allowed = lru_cache(maxsize=KEPT_MASKS)(self._make_filter)
+
+    def search(self, query: ShardQuery) -> Ranking:
+        """The best documents of this shard, at their positions in the whole index."""
+        allowed = self._allowed(query.excluded, query.filters) if query.excluded or query.filters else None
+        hits = self.index.search(query.terms, query.weights, query.k, allowed=allowed)
+        return Ranking(hits.positions + self.first, hits.scores)
+
+    def _make_filter(self, excluded: tuple[tuple[int, ...], ...], filters: tuple[FieldFilter, ...]) -> DocumentFilter:
+        allowed = np.ones(self.index.documents, bool)
+        for group in excluded:
+            allowed &= ~np.logical_and.reduce([documents_showing(self.index, term) for term in group])
+        if filters:
+            fields = list(dict.fromkeys(condition.field for condition in filters))
+            allowed &= matching(self.index.stored_columns(fields), filters)
+        return self.index.document_filter(allowed)
+
+
+def documents_showing(index: Index, term: int) -> np.ndarray:
+    """[documents] bool: which documents have the term, found by searching for it until nothing is left."""
+    unseen = np.ones(index.documents, bool)
+    while True:
+        hits = index.search(np.array([term]), np.array([1.0]), LARGEST_K, allowed=unseen)
+        unseen[hits.positions] = False
+        if len(hits) < LARGEST_K:
+            return ~unseen
+
+
+class ShardGroup:
+    """The shards of one deployment in one generation."""
+
+    def __init__(self, number: int, shards: list[OpenShard]) -> None:
+        self.number = number
+        self.shards = shards
+
+    @classmethod
+    def open(cls, folder: str | Path, group: int, groups: int) -> ShardGroup:
+        """Opens this deployment's part of the published state.
+
+        Raises:
+            IndexFormatError: the index cannot be opened, or changed under every try.
+        """
+        for _ in range(OPENING_TRIES):
+            manifest = read_manifest(folder)
+            first = np.cumsum([0, *(entry.documents for entry in manifest.shards)])
+            places = shards_of_group(manifest, group, groups)
+            opened = [
+                (Index.open(folder, shards=[manifest.shards[place].shard]), int(first[place])) for place in places
+            ]
+            if all(index.manifest.generation == manifest.generation for index, _ in opened):
+                return cls(manifest.generation, [OpenShard(index, start) for index, start in opened])
+        raise IndexFormatError(f"{folder}: the index changed {OPENING_TRIES} times while it was being opened.")
+
+    def search(self, query: ShardQuery, threads: ThreadPoolExecutor) -> Ranking:
+        """The best documents of all shards held here; several shards are searched at a time."""
+        if len(self.shards) == 1:
+            return self.shards[0].search(query)
+        return merge(list(threads.map(lambda shard: shard.search(query), self.shards)), query.k)
+
+
+class ShardReplica:
+    """A replica over a `ShardGroup`; there is one deployment per group, each with several replicas."""
+
+    def __init__(self, settings: ServeSettings, group: int, groups: int) -> None:
+        self._metrics = ShardMetrics(group)
+        self._keeper = GenerationKeeper(
+            settings.index, lambda: ShardGroup.open(settings.index, group, groups), settings.kept_generations
+        )
+        # Requests and the shards of one request wait for different pools, or they would wait for each other.
+        self._requests = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="shard")
+        self._warm()
+
+    def _warm(self) -> None:
+        """Loads the compiled kernels before the first request needs them."""
+        query = ShardQuery(self._keeper.current.number, np.array([0], np.int32), np.array([1.0], np.float32), 1)
+        self._keeper.current.search(query, self._threads)
+
+    async def search(self, query: ShardQuery) -> ShardAnswer:
+        """The best documents of this group's shards in the generation that the query names."""
+        return await asyncio.get_running_loop().run_in_executor(self._requests, self._search, query)
+
+    def _search(self, query: ShardQuery) -> ShardAnswer:
+        group = self._keeper.get(query.generation)
+        if group is None:
+            return ShardAnswer(self._keeper.current.number)
+        started = time.perf_counter()
+        try:
+            ranking = group.search(query, self._threads)
+        except QueryError as error:
+            return ShardAnswer(group.number, problem=str(error))
+        self._metrics.search.observe(max(1e-3, (time.perf_counter() - started) * 1000))
+        return ShardAnswer(group.number, ranking)
+
+    async def describe(self) -> dict:
+        """Facts about this process: generation, shards, documents, own memory in bytes, whether torch was imported."""
+        group = self._keeper.current
+        return {
+            "pid": os.getpid(),
+            "generation": group.number,
+            "shards": len(group.shards),
+            "documents": sum(shard.index.documents for shard in group.shards),
+            "private_bytes": private_bytes(),
+            "torch": "torch" in sys.modules,
+        }
+
+
+def private_bytes() -> int:
+    """Memory of this process that is its own: anonymous pages, without mapped files (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
