@@ -89,6 +89,8 @@ def _column_matches(column: pa.Array, condition: FieldFilter) -> np.ndarray:
 
 def _values_match(values: pa.Array, condition: FieldFilter) -> np.ndarray:
     if condition.any_of:
+        if pa.types.is_string(values.type) and not all(isinstance(value, str) for value in condition.any_of):
+            raise pa.ArrowTypeError("text is only equal to text")
         found = pc.is_in(values, value_set=pa.array(list(condition.any_of)).cast(values.type))
     else:
         found = pa.array(np.ones(len(values), bool))
