@@ -4,10 +4,12 @@ A side turns a unit of the corpus into what the model takes (on CPU workers: `pr
 (inside the model actor: `encode`). Rows that cannot be used are dropped and named, never fatal.
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +19,12 @@ from lexlip.data.images import ImageLimits, decode_image
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.data.sources import PairUnit, read_unit
 from lexlip.errors import BadImage, DataError
-from lexlip.model.clip import DenseCLIP
-from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
 from pipelines.vector_parts import DroppedRow
+
+if TYPE_CHECKING:  # the CPU tasks that prepare units have no use for torch, which takes seconds to import
+    from lexlip.model.clip import DenseCLIP
+    from lexlip.model.lexlip import LexLIP
 
 READ_ROWS = 16  # rows of encoded images held at a time; one may have 32 MB
 IMAGE_BATCH = 32
@@ -100,7 +104,7 @@ class ImageSide:
         # Pixels lie read-only in Ray's object store; torch wants memory it may write to.
         encoded = [model.encode_pixels(pixels[start : start + IMAGE_BATCH].copy(), **options) for start in batches]
         if isinstance(encoded[0], np.ndarray):
-            return np.concatenate(encoded)
+            return np.concatenate([np.asarray(vectors) for vectors in encoded])
         return [vector for vectors in encoded for vector in vectors]
 
 

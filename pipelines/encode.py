@@ -13,7 +13,7 @@ import tyro
 
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require
-from pipelines.encoding import EncodeSettings, encode_corpus
+from pipelines.encoding import ActorSettings, EncodeSettings, encode_corpus
 from pipelines.index_building import build_index
 from pipelines.vector_parts import EncodingRecord
 
@@ -29,7 +29,8 @@ class Encode:
         index: folder for the index; not used with dense vectors.
         shards: shards of the index.
         impact_bits: bits of a quantised weight, 4 to 8.
-        settings: how the corpus is encoded.
+        settings: what becomes a document.
+        actors: the processes that hold the model.
     """
 
     model: Path = DEMO / "lexlip"
@@ -39,6 +40,7 @@ class Encode:
     shards: int = 1
     impact_bits: int = 8
     settings: Annotated[EncodeSettings, tyro.conf.arg(name="")] = field(default_factory=EncodeSettings)
+    actors: Annotated[ActorSettings, tyro.conf.arg(name="")] = field(default_factory=ActorSettings)
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def main() -> None:
     job = tyro.cli(Encode)
     require(job.model, job.data)
     with cluster_session():
-        encode_corpus(job.model, job.data, job.vectors, job.settings)
+        encode_corpus(job.model, job.data, job.vectors, job.settings, job.actors)
         if EncodingRecord.load(job.vectors).kind == "lexlip":
             build_index(job.vectors, job.index, job.shards, job.impact_bits)
 

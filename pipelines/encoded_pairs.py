@@ -10,8 +10,8 @@ from lexlip.errors import DataError
 from lexlip.evaluation.retrieval import RightAnswers
 from lexlip.evaluation.vector_files import read_dense_vectors, read_lexicon_vectors
 from pipelines.corpus_sides import Vectors
-from pipelines.encoding import EncodeSettings, encode_corpus
-from pipelines.vector_parts import EncodingRecord, finished_parts
+from pipelines.encoding import ActorSettings, EncodeSettings, EncodeTarget, encode_targets
+from pipelines.vector_parts import EncodingRecord, finished_parts, read_report
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def encode_pairs(
     image_settings: EncodeSettings,
     text_settings: EncodeSettings,
     image_vectors: Path | None = None,
+    actors: ActorSettings | None = None,
 ) -> EncodedPairs:
     """Encodes both sides on Ray and reads them back.
 
@@ -53,15 +54,18 @@ def encode_pairs(
         data: location of pairs with captions.
         folder: where the vectors go; what is there already is not encoded again.
         image_settings, text_settings: how the sides are encoded; `side` is set here.
-        image_vectors: folder for the image vectors when it is not to be `folder`/images.
+        actors: the processes that hold the model.
+        image_vectors: finished image vectors of this model and data, to be used instead of encoding the images.
 
     Raises:
-        DataError: no captions, or two images with the same id.
+        DataError: no captions, two images with the same id, or image vectors of another model or other data.
     """
     image_folder = image_vectors or folder / "images"
     text_folder = folder / "captions"
-    encode_corpus(model, data, image_folder, replace(image_settings, side="image"))
-    encode_corpus(model, data, text_folder, replace(text_settings, side="text"))
+    targets = [EncodeTarget(data, text_folder, replace(text_settings, side="text"))]
+    if image_vectors is None:
+        targets.append(EncodeTarget(data, image_folder, replace(image_settings, side="image")))
+    encode_targets(model, targets, actors)
     image_ids, images = read_vectors(image_folder)
     _, caption_vectors = read_vectors(text_folder)
     positions = {image_id: position for position, image_id in enumerate(image_ids)}
@@ -69,11 +73,20 @@ def encode_pairs(
         twice = next(image_id for position, image_id in enumerate(image_ids) if positions[image_id] != position)
         raise DataError(f"{data}: the image id {twice!r} occurs twice, so it is not clear what is right")
     owners = _column(text_folder, "image_id")
+    record, text_record = EncodingRecord.load(image_folder), EncodingRecord.load(text_folder)
+    if record.model_fingerprint != text_record.model_fingerprint:
+        raise DataError(
+            f"{image_folder}: vectors of model {record.model_fingerprint}, not of {model}; encode them again"
+        )
     # The captions of an image that could not be decoded have no right answer and are no queries.
+    dropped = {row.id for file in finished_parts(image_folder) for row in read_report(file).dropped}
+    strange = next((owner for owner in owners if owner not in positions and owner not in dropped), None)
+    if strange is not None:
+        raise DataError(f"{image_folder}: has no vector of the image {strange!r} of {data}; encode this data first")
     kept = np.array([number for number, owner in enumerate(owners) if owner in positions], np.int64)
     texts = [texts[0] for texts in _column(text_folder, "captions")]
     return EncodedPairs(
-        record=EncodingRecord.load(image_folder),
+        record=record,
         image_ids=image_ids,
         captions=_column(image_folder, "captions"),
         images=images,

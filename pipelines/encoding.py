@@ -5,7 +5,7 @@ corpus. The same call again encodes only the units whose part is missing.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,14 @@ import ray
 import ray.data
 
 from lexlip.data.images import ImageLimits
-from lexlip.data.sources import PairSource, open_pairs
+from lexlip.data.sources import open_pairs
 from lexlip.errors import DataError
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import load_model
-from pipelines.corpus_sides import CorpusSide, ImageSide, TextSide
-from pipelines.unit_encoding import UnitEncoder, UnitPreparer
+from pipelines.corpus_sides import ImageSide, TextSide
+from pipelines.unit_encoding import UnitEncoder
+from pipelines.unit_preparing import PartWork, UnitPreparer
 from pipelines.vector_parts import (
     SUMMARY_FILE,
     DroppedRow,
@@ -42,25 +45,49 @@ PROGRESS_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """How a corpus is encoded.
+    """What becomes a document, and what is kept of it.
 
     Attributes:
         side: whether the pictures or the captions become documents.
         top_terms: heaviest terms kept per vector, which then gets unit length again; None keeps all. LexLIP only.
         thumbnail_pixels: longest side of the JPEG stored with every picture; 0 stores none.
         part_rows: most rows of the corpus in one part, the piece of work that is lost when a job is interrupted.
-        actors: processes that hold the model; None takes one per GPU, or one on a machine without.
-        actor_cpus: CPUs reserved per actor.
-        threads: threads of an actor's tensor operations; None shares the machine's CPUs out among the actors.
     """
 
     side: Literal["image", "text"] = "image"
     top_terms: int | None = IMAGE_TERMS
     thumbnail_pixels: int = 192
     part_rows: int = 128
+
+
+@dataclass(frozen=True)
+class ActorSettings:
+    """The processes that hold the model.
+
+    Attributes:
+        actors: how many; None takes one per GPU, or one on a cluster without.
+        actor_cpus: CPUs reserved per actor.
+        threads: threads of an actor's tensor operations; None shares the cluster's CPUs out among the actors.
+    """
+
     actors: int | None = None
     actor_cpus: float = 1.0
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class EncodeTarget:
+    """A corpus to be encoded into a folder.
+
+    Attributes:
+        data: location of the corpus, as for `open_pairs`; captions are needed for the text side only.
+        vectors: folder of the parts.
+        settings: how.
+    """
+
+    data: str
+    vectors: Path
+    settings: EncodeSettings
 
 
 @dataclass(frozen=True)
@@ -100,85 +127,70 @@ class EncodeSummary:
                 print(f"  ... and {self.dropped_rows - len(self.dropped):,} more, named in the metadata of the parts")
 
 
-def encode_corpus(model: Path, data: str, vectors: Path, settings: EncodeSettings) -> EncodeSummary:
-    """Encodes a corpus into a folder of vector parts, or finishes an interrupted job.
+def encode_corpus(
+    model: Path, data: str, vectors: Path, settings: EncodeSettings, actors: ActorSettings | None = None
+) -> EncodeSummary:
+    """Encodes one corpus: `encode_targets` with a single target."""
+    return encode_targets(model, [EncodeTarget(data, vectors, settings)], actors)[0]
+
+
+def encode_targets(
+    model: Path, targets: Sequence[EncodeTarget], actors: ActorSettings | None = None
+) -> list[EncodeSummary]:
+    """Encodes corpora into folders of vector parts, or finishes an interrupted job; the model is loaded once per actor.
 
     Args:
         model: folder of a LexLIP or of the dense baseline.
-        data: location of the corpus, as for `open_pairs`; captions are needed for the text side only.
-        vectors: folder of the parts.
-        settings: how.
+        targets: what and where.
+        actors: the processes that hold the model.
 
     Raises:
         ModelError: the model folder is not usable.
-        DataError: the corpus is, or the folder holds vectors of another model, other settings or other data.
+        DataError: a corpus is not, or a folder holds vectors of another model, other settings or other data.
     """
     began = time.perf_counter()
-    source = open_pairs(data, captions_required=settings.side == "text", unit_rows=settings.part_rows)
-    record, side = _describe(model, settings)
-    claim(vectors, record)
-    parts = [part.absolute() for part in part_files(vectors, source.units)]
-    missing = [number for number, part in enumerate(parts) if not part.is_file()]
-    if missing:
-        _encode_missing(model, source, side, record, parts, missing, settings)
-    reports = [read_report(part) for part in parts]
-    dropped = [row for report in reports for row in report.dropped]
-    summary = EncodeSummary(
-        vectors=str(vectors),
-        documents=sum(report.documents for report in reports),
-        parts=[part.name for part in parts],
-        parts_already_there=len(parts) - len(missing),
-        dropped_rows=len(dropped),
-        dropped=dropped[:NAMED_ROWS],
-        maximum_weight=max(report.maximum_weight for report in reports),
-        seconds=round(time.perf_counter() - began, 2),
-    )
-    write_json(vectors / SUMMARY_FILE, asdict(summary))
-    summary.print()
-    if not summary.documents:
-        raise DataError(f"{data}: none of {source.rows} row(s) could be encoded; {vectors / SUMMARY_FILE} says why")
-    return summary
-
-
-def _describe(model: Path, settings: EncodeSettings) -> tuple[EncodingRecord, CorpusSide]:
     loaded = load_model(model)
-    dense = loaded.kind == "clip"
+    plans = [_plan(loaded, target) for target in targets]
+    missing = [work for plan in plans for work in plan if not work.file.is_file()]
+    there = [sum(work.file.is_file() for work in plan) for plan in plans]
+    if any(there):
+        print(f"encode: {sum(there)} of {sum(map(len, plans))} parts are already there", flush=True)
+    if missing:
+        _encode_missing(model, tuple(missing), actors or ActorSettings())
+    seconds = round(time.perf_counter() - began, 2)
+    return [_summarise(*found, seconds) for found in zip(targets, plans, there, strict=True)]
+
+
+def _plan(model: LexLIP | DenseCLIP, target: EncodeTarget) -> list[PartWork]:
+    settings, pictures = target.settings, target.settings.side == "image"
+    source = open_pairs(target.data, captions_required=not pictures, unit_rows=settings.part_rows)
     record = EncodingRecord(
-        kind=loaded.kind,
-        model_fingerprint=loaded.fingerprint,
-        vocabulary_fingerprint=loaded.vocabulary.fingerprint,
-        vocabulary_terms=len(loaded.vocabulary),
+        kind=model.kind,
+        model_fingerprint=model.fingerprint,
+        vocabulary_fingerprint=model.vocabulary.fingerprint,
+        vocabulary_terms=len(model.vocabulary),
         side=settings.side,
-        top_terms=None if dense else settings.top_terms,
-        thumbnail_pixels=settings.thumbnail_pixels if settings.side == "image" else 0,
+        top_terms=settings.top_terms if model.kind == "lexlip" else None,
+        thumbnail_pixels=settings.thumbnail_pixels if pictures else 0,
+        part_rows=settings.part_rows,
     )
-    if settings.side == "text":
-        return record, TextSide()
-    return record, ImageSide(loaded.preprocessing, ImageLimits(), settings.thumbnail_pixels)
+    claim(target.vectors, record)
+    side = ImageSide(model.preprocessing, ImageLimits(), settings.thumbnail_pixels) if pictures else TextSide()
+    files = part_files(target.vectors.absolute(), source.units)
+    return [PartWork(unit, side, record.top_terms, file) for unit, file in zip(source.units, files, strict=True)]
 
 
-def _encode_missing(
-    model: Path,
-    source: PairSource,
-    side: CorpusSide,
-    record: EncodingRecord,
-    parts: list[Path],
-    missing: list[int],
-    settings: EncodeSettings,
-) -> None:
+def _encode_missing(model: Path, works: tuple[PartWork, ...], settings: ActorSettings) -> None:
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
-    actors = min(settings.actors or max(gpus, 1), len(missing))
+    actors = min(settings.actors or max(gpus, 1), len(works))
     threads = settings.threads or max(1, int(resources.get("CPU", 1)) // actors)
-    arguments = (str(model.absolute()), side, record, [str(part) for part in parts], "cuda" if gpus else "cpu", threads)
     # One block per unit: a task reads one unit, and backpressure counts in units.
-    numbers = ray.data.from_items([{"number": number} for number in missing], override_num_blocks=len(missing))
-    prepared = numbers.map_batches(
-        UnitPreparer(side, source.units), batch_size=1, batch_format="pyarrow", num_cpus=PREPARE_CPUS
-    )
+    numbers = ray.data.from_items([{"number": number} for number in range(len(works))], override_num_blocks=len(works))
+    prepared = numbers.map_batches(UnitPreparer(works), batch_size=1, batch_format="pyarrow", num_cpus=PREPARE_CPUS)
     encoded = prepared.map_batches(
         UnitEncoder,
-        fn_constructor_args=arguments,
+        fn_constructor_args=(str(model.absolute()), works, "cuda" if gpus else "cpu", threads),
         batch_size=1,
         batch_format="pyarrow",
         zero_copy_batch=True,
@@ -186,15 +198,32 @@ def _encode_missing(
         num_cpus=settings.actor_cpus,
         num_gpus=1 if gpus else 0,
     )
-    done = len(parts) - len(missing)
-    if done:
-        print(f"encode: {done} of {len(parts)} parts are already there", flush=True)
-    _report_progress(encoded.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0), done, len(parts))
+    _report_progress(encoded.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0), len(works))
 
 
-def _report_progress(results: Iterable[pa.Table], done: int, parts: int) -> None:
+def _summarise(target: EncodeTarget, plan: list[PartWork], there: int, seconds: float) -> EncodeSummary:
+    reports = [read_report(work.file) for work in plan]
+    dropped = [row for report in reports for row in report.dropped]
+    summary = EncodeSummary(
+        vectors=str(target.vectors),
+        documents=sum(report.documents for report in reports),
+        parts=[work.file.name for work in plan],
+        parts_already_there=there,
+        dropped_rows=len(dropped),
+        dropped=dropped[:NAMED_ROWS],
+        maximum_weight=max(report.maximum_weight for report in reports),
+        seconds=seconds,
+    )
+    write_json(target.vectors / SUMMARY_FILE, asdict(summary))
+    summary.print()
+    if not summary.documents:
+        raise DataError(f"{target.data}: not one row could be encoded; {target.vectors / SUMMARY_FILE} says why")
+    return summary
+
+
+def _report_progress(results: Iterable[pa.Table], parts: int) -> None:
     began = last = time.perf_counter()
-    documents = dropped = 0
+    documents = dropped = done = 0
     for batch in results:
         for text in batch["report"].to_pylist():
             report = PartReport.from_json(text)
@@ -203,4 +232,7 @@ def _report_progress(results: Iterable[pa.Table], done: int, parts: int) -> None
         if now - last >= PROGRESS_SECONDS or done == parts:
             last = now
             rate = documents / (now - began)
-            print(f"encode: {done}/{parts} parts, {documents:,} vectors, {rate:.0f}/s, {dropped} dropped", flush=True)
+            print(
+                f"encode: {done} of {parts} missing parts, {documents:,} vectors, {rate:.0f}/s, {dropped} dropped",
+                flush=True,
+            )

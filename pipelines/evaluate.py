@@ -8,8 +8,9 @@ vectors are compared in floating point, nothing quantised and no index between.
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -20,7 +21,7 @@ from lexlip.model.saving import load_model
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs
-from pipelines.encoding import EncodeSettings
+from pipelines.encoding import ActorSettings, EncodeSettings
 from pipelines.vector_parts import write_json
 
 
@@ -35,7 +36,7 @@ class Evaluate:
         image_terms: heaviest terms kept per image; all unless given. LexLIP only.
         query_terms: heaviest terms kept per caption; all unless given. LexLIP only.
         vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
-        actors: processes that hold the model; one per GPU unless given.
+        actors: the processes that hold the model.
     """
 
     model: Path = DEMO / "lexlip"
@@ -44,12 +45,12 @@ class Evaluate:
     image_terms: int | None = None
     query_terms: int | None = None
     vectors: Path | None = None
-    actors: int | None = None
+    actors: Annotated[ActorSettings, tyro.conf.arg(name="")] = field(default_factory=ActorSettings)
 
 
 def evaluate(job: Evaluate) -> RetrievalEvaluation:
     """Encodes the pairs on Ray and measures recall."""
-    settings = EncodeSettings(thumbnail_pixels=0, actors=job.actors)
+    settings = EncodeSettings(thumbnail_pixels=0)
     with ExitStack() as stack:
         folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
         encoded = encode_pairs(
@@ -58,6 +59,7 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             folder,
             image_settings=replace(settings, top_terms=job.image_terms),
             text_settings=replace(settings, top_terms=job.query_terms),
+            actors=job.actors,
         )
         return evaluate_encoded(encoded, job.model)
 

@@ -35,11 +35,6 @@ class RivalSystem:
     timed: TimedSystem
     positions: Callable[[], Sequence[np.ndarray]]
 
-    @property
-    def label(self) -> str:
-        """Name and setting in one line."""
-        return ", ".join([self.name, *(f"{name.replace('_', ' ')} {value}" for name, value in self.setting.items())])
-
     def recall(self, right: RightAnswers) -> Recall:
         """Recall of text to image over all queries."""
         return Recall.of_ranks(ranks_in_hits(self.positions(), right.of_captions))

@@ -71,6 +71,7 @@ class EncodingRecord:
         side: "image" or "text".
         top_terms: terms kept per vector; None keeps all.
         thumbnail_pixels: longest side of the stored thumbnails; 0 stores none.
+        part_rows: most rows of the corpus in one part.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class EncodingRecord:
     side: str
     top_terms: int | None
     thumbnail_pixels: int
+    part_rows: int
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -184,7 +186,12 @@ def finished_parts(folder: Path) -> list[Path]:
 
 def write_json(file: Path, record: dict) -> None:
     """Writes JSON under a temporary name and publishes it by rename."""
+    write_text(file, json.dumps(record, indent=2) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes text under a temporary name and publishes it by rename."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.tmp-{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(file)

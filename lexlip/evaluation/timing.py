@@ -1,7 +1,7 @@
 """Timing rival systems fairly: in interleaved rounds, on the same queries, so that what disturbs one disturbs all."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,30 +39,30 @@ class TimedSystem:
     batch: int = 1
 
 
-def time_interleaved(systems: Mapping[str, TimedSystem], queries: int, rounds: int) -> dict[str, Latency]:
+def time_interleaved(systems: Sequence[TimedSystem], queries: int, rounds: int) -> list[Latency]:
     """Times all systems on the same queries, one after the other within every round, in an order that turns.
 
     Args:
-        systems: by name.
+        systems: in any order.
         queries: how many there are; every system answers all of them in every round.
         rounds: how often.
     """
-    times: dict[str, list[float]] = {name: [] for name in systems}
-    names = list(systems)
-    for system in systems.values():
+    times: list[list[float]] = [[] for _ in systems]
+    order = list(range(len(systems)))
+    for system in systems:
         for call in range(WARM_CALLS):
             first = min(call * system.batch, max(queries - system.batch, 0))
             system.search(first, min(first + system.batch, queries))
     for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            system = systems[name]
+        for number in order[turn % len(order) :] + order[: turn % len(order)]:
+            system = systems[number]
             for first in range(0, queries, system.batch):
                 last = min(first + system.batch, queries)
                 began = time.perf_counter_ns()
                 system.search(first, last)
                 taken = (time.perf_counter_ns() - began) / NANOSECONDS_PER_MICROSECOND
-                times[name] += [taken / (last - first)] * (last - first)
-    return {name: _summarise(np.array(values), systems[name].batch) for name, values in times.items()}
+                times[number] += [taken / (last - first)] * (last - first)
+    return [_summarise(np.array(taken), system.batch) for taken, system in zip(times, systems, strict=True)]
 
 
 def _summarise(microseconds: np.ndarray, batch: int) -> Latency:

@@ -14,6 +14,7 @@ from lexlip.report.tables import Row, table
 TEMPLATE = Path(__file__).with_name("page.html")
 NAMES = {"lexlip": "LexLIP", "clip": "CLIP"}
 DIRECTIONS = (("text_to_image", "Text to image"), ("image_to_text", "Image to text"))
+CUTOFFS = ("r1", "r5", "r10")
 SHOWN_WORDS = 5
 KEY = (
     '<p><span class="key"><i style="background:var(--lexlip)"></i>LexLIP, inverted index</span>'
@@ -62,31 +63,26 @@ def _ratios(comparison: Comparison) -> str:
 
 def _quality(comparison: Comparison) -> str:
     groups, rows = [], []
-    for attribute, words in DIRECTIONS:
-        for cutoff in ("r1", "r5", "r10"):
-            values = {name: getattr(getattr(found, attribute), cutoff) for name, found in comparison.quality.items()}
-            title = f"{words} R@{cutoff[1:]}"
+    for attribute, direction in DIRECTIONS:
+        recalls = {name: getattr(evaluation, attribute) for name, evaluation in comparison.quality.items()}
+        for cutoff in CUTOFFS:
+            title, values = (
+                f"{direction} R@{cutoff[1:]}",
+                {name: getattr(found, cutoff) for name, found in recalls.items()},
+            )
             groups.append(
                 [Bar(f"{title}, {NAMES[name]}", value, f"{value:.1f} %", name) for name, value in values.items()]
             )
-    for name, evaluation in comparison.quality.items():
-        cells = [
-            f"{getattr(getattr(evaluation, side), cutoff):.2f}"
-            for side, _ in DIRECTIONS
-            for cutoff in ("r1", "r5", "r10")
-        ]
-        rows.append(Row(name, [NAMES[name], *cells]))
-    header = [
-        "Recall in %",
-        *(f"{words.replace(' to ', '→').lower()} @{n}" for _, words in DIRECTIONS for n in (1, 5, 10)),
-    ]
+        for name, found in recalls.items():
+            rows.append(
+                Row(name, [f"{direction}, {NAMES[name]}", *(f"{getattr(found, cutoff):.2f}" for cutoff in CUTOFFS)])
+            )
     caption = (
         "Exact recall of the two models in floating point, before any index. A caption has one right image; an image "
         "counts as found at the rank of its best caption."
     )
-    return (
-        f"<h2>What they find</h2>{bars(groups, caption)}{table(header, rows)}{_readable(comparison.quality['lexlip'])}"
-    )
+    numbers = table(["Recall in %", "R@1", "R@5", "R@10"], rows)
+    return f"<h2>What they find</h2>{bars(groups, caption)}{numbers}{_readable(comparison.quality['lexlip'])}"
 
 
 def _readable(evaluation: RetrievalEvaluation) -> str:
@@ -104,11 +100,11 @@ def _speed(comparison: Comparison) -> str:
         return f"{system.latency.p50_us:,.0f} / {system.latency.p99_us:,.0f}"
 
     ranges = [
-        Span(system.label, system.latency.p50_us, system.latency.p99_us, text(system), _series(system))
+        Span(system.title, system.latency.p50_us, system.latency.p99_us, text(system), _series(system))
         for system in comparison.systems
     ]
     points = [
-        Point(_short(system), system.latency.p50_us, system.recall.r10, _series(system))
+        Point(system.title, system.latency.p50_us, system.recall.r10, _series(system))
         for system in comparison.systems
         if system.latency.batch == 1
     ]
@@ -116,7 +112,7 @@ def _speed(comparison: Comparison) -> str:
         Row(
             _series(system),
             [
-                system.label,
+                system.title,
                 f"{system.recall.r1:.1f}",
                 f"{system.recall.r5:.1f}",
                 f"{system.recall.r10:.1f}",
@@ -202,8 +198,3 @@ def _machine(comparison: Comparison) -> str:
 
 def _series(system: SystemResult) -> str:
     return "lexlip" if system.name == "lexlip" else "clip"
-
-
-def _short(system: SystemResult) -> str:
-    terms = system.setting.get("query_terms")
-    return f"{terms} query terms" if terms is not None else system.name

@@ -7,6 +7,7 @@ from lexlip.evaluation.recall import Recall
 from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.evaluation.timing import Latency
 
+SYSTEM_TITLES = {"lexlip": "LexLIP", "faiss-flat": "CLIP, FAISS flat"}
 RECALL_TARGETS = (1.0, 0.99, 0.95)  # shares of flat CLIP's recall at 10
 
 
@@ -29,9 +30,14 @@ class SystemResult:
     bytes_per_image: float
 
     @property
-    def label(self) -> str:
-        """Name and setting in one line."""
-        return ", ".join([self.name, *(f"{name.replace('_', ' ')} {value}" for name, value in self.setting.items())])
+    def title(self) -> str:
+        """Name and setting as a reader wants them."""
+        words = [SYSTEM_TITLES.get(self.name, self.name)]
+        if "query_terms" in self.setting:
+            words.append(f"{self.setting['query_terms']} query terms")
+        if self.latency.batch > 1:
+            words.append(f"batches of {self.latency.batch}")
+        return ", ".join(words)
 
     def to_json(self) -> dict:
         """`{"name", "setting", "recall", "p50_us", "p99_us", "qps", "bytes_per_image"}`."""
@@ -53,8 +59,8 @@ class EqualRecall:
     Attributes:
         target: recall at 10 to reach, in percent.
         share: what share of flat CLIP's recall the target is.
-        lexlip: label of that setting, or None when none reaches the target.
-        faiss: label of the FAISS system.
+        lexlip: title of that setting, or None when none reaches the target.
+        faiss: title of the FAISS system.
         speed_ratio, memory_ratio: how many times faster (p50, one query at a time) and smaller LexLIP is, or None.
     """
 
@@ -145,8 +151,8 @@ class Comparison:
                 EqualRecall(
                     target=target,
                     share=share,
-                    lexlip=best.label if best else None,
-                    faiss=flat.label,
+                    lexlip=best.title if best else None,
+                    faiss=flat.title,
                     speed_ratio=round(flat.latency.p50_us / best.latency.p50_us, 2) if best else None,
                     memory_ratio=round(flat.bytes_per_image / best.bytes_per_image, 2) if best else None,
                 )

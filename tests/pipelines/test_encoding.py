@@ -19,15 +19,8 @@ from pipelines.encoding import EncodeSettings, encode_corpus
 from pipelines.index_building import build_index, shard_groups
 from pipelines.vector_parts import finished_parts
 
+# Of the shared `vectors`.
 SETTINGS = EncodeSettings(top_terms=12, part_rows=16, thumbnail_pixels=32)
-
-
-@pytest.fixture(scope="module")
-def vectors(ray_session: None, tiny_lexlip: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scenes encoded by the tiny model, in three parts."""
-    folder = tmp_path_factory.mktemp("encoded") / "vectors"
-    encode_corpus(tiny_lexlip, str(scenes), folder, SETTINGS)
-    return folder
 
 
 def corpus_rows(scenes: Path) -> list[dict]:
