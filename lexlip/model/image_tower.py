@@ -45,7 +45,8 @@ class ImageTower(nn.Module):
         self.width: int = self.backbone.num_features
         self.prefix_tokens: int = getattr(self.backbone, "num_prefix_tokens", 0)
         self.channels_last_map = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
-        if not self.prefix_tokens:
+        self.convolutional = not hasattr(self.backbone, "set_input_size")
+        if self.convolutional:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # convolutions run 2x faster on CPU
 
     @staticmethod
@@ -60,7 +61,7 @@ class ImageTower(nn.Module):
 
     def forward(self, images_B3SS: Tensor) -> Tensor:
         """[B, T, D] tokens; prefix tokens (class, registers) come first."""
-        if not self.prefix_tokens:
+        if self.convolutional:
             images_B3SS = images_B3SS.contiguous(memory_format=torch.channels_last)
         features = self.backbone.forward_features(images_B3SS)
         if features.ndim == 4:
@@ -68,6 +69,11 @@ class ImageTower(nn.Module):
                 features = features.permute(0, 3, 1, 2)
             features = features.flatten(2).transpose(1, 2)
         return features
+
+    @property
+    def accepts_any_size(self) -> bool:
+        """Whether images of another size than the configured one can be taken as they are."""
+        return self.convolutional or bool(getattr(self.backbone, "dynamic_img_size", False))
 
     def set_image_size(self, image_size: int) -> None:
         """Interpolates position embeddings for another resolution where the backbone stores them by size."""

@@ -1,0 +1,28 @@
+"""All captions of a data set, without its pictures: for training or restricting a vocabulary."""
+
+from collections.abc import Iterator
+
+import fsspec
+import pyarrow.parquet as pq
+
+from lexlip.data.parquet_pairs import ParquetUnit
+from lexlip.data.sources import PairSource, read_unit
+
+
+def read_captions(source: PairSource) -> Iterator[str]:
+    """Every caption with text in it, in the order of the rows; of Parquet files only the captions column is read."""
+    read_groups: set[tuple[str, int]] = set()
+    for unit in source.units:
+        if isinstance(unit, ParquetUnit):
+            if (unit.file, unit.row_group) in read_groups:
+                continue  # the whole row group was read with its first unit
+            read_groups.add((unit.file, unit.row_group))
+            filesystem, path = fsspec.core.url_to_fs(unit.file)
+            with filesystem.open(path) as file:
+                rows = pq.ParquetFile(file).read_row_group(unit.row_group, columns=["captions"])["captions"].to_pylist()
+        else:
+            rows = [captions for table in read_unit(unit) for captions in table["captions"].to_pylist()]
+        for captions in rows:
+            for caption in [captions] if isinstance(captions, str) else captions or ():
+                if caption and caption.strip():
+                    yield caption

@@ -1,0 +1,48 @@
+"""Collective operations that objectives need: rows of all workers, with gradients.
+
+Shapes: B rows of this worker, W workers, X vector width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+
+def worker_count() -> int:
+    """Workers in the training group; 1 outside of one."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def gather_rows(rows_BX: Tensor) -> Tensor:
+    """[W * B, X]: the rows of all workers in rank order; the gradient of every worker's loss reaches the rows' owner.
+
+    All workers must hold equally many rows.
+    """
+    if worker_count() == 1:
+        return rows_BX
+    gathered: Tensor = _GatherRows.apply(rows_BX)
+    return gathered
+
+
+def gather_keys(keys_B: Tensor) -> Tensor:
+    """[W * B]: the same for values without gradient."""
+    if worker_count() == 1:
+        return keys_B
+    parts = [torch.empty_like(keys_B) for _ in range(worker_count())]
+    distributed.all_gather(parts, keys_B.contiguous())
+    return torch.cat(parts)
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows_BX: Tensor) -> Tensor:
+        context.rows = rows_BX.shape[0]
+        return gather_keys(rows_BX.detach())
+
+    @staticmethod
+    def backward(context: Any, grad_gathered: Tensor) -> Tensor:  # type: ignore[override]
+        grad_gathered = grad_gathered.contiguous()
+        distributed.all_reduce(grad_gathered)  # sums over the losses of all workers
+        start = distributed.get_rank() * context.rows
+        return grad_gathered[start : start + context.rows]

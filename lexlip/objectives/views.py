@@ -1,0 +1,103 @@
+"""What the objectives of one step look at: a batch and a model's outputs on it, each computed once and on demand.
+
+Shapes: N images, C captions an image, B = N * C captions, L text tokens, S pixels a side, V vocabulary, D width, X vector width.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.lexicon_head import lexicon_weights
+from lexlip.model.lexlip import LexLIP
+
+if TYPE_CHECKING:
+    from lexlip.objectives.momentum import Keys
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's examples on the device.
+
+    Attributes:
+        pixels_N3SS: uint8 or float pixels in 0..255.
+        image_keys_N: int64, equal for equal image ids: pairs of one image are never each other's negatives.
+        token_ids_BL, caption_keys_B: captions, and the key of the image that each describes.
+        encoder_masked_ids_BL, encoder_labels_BL: lightly masked captions; labels are -100 where nothing is to be predicted.
+        decoder_masked_ids_BL, decoder_labels_BL: heavily masked captions.
+    """
+
+    pixels_N3SS: Tensor
+    image_keys_N: Tensor
+    token_ids_BL: Tensor
+    caption_keys_B: Tensor
+    encoder_masked_ids_BL: Tensor
+    encoder_labels_BL: Tensor
+    decoder_masked_ids_BL: Tensor
+    decoder_labels_BL: Tensor
+
+
+class Views:
+    """A model's outputs on one batch.
+
+    Args:
+        model: the model in training.
+        batch: the step's examples.
+        progress: how far the phase is, 0..1.
+        keys: momentum keys of the batch and the queues, in phases that have them.
+    """
+
+    def __init__(self, model: LexLIP | DenseCLIP, batch: Batch, progress: float, keys: "Keys | None" = None) -> None:
+        self.model = model
+        self.batch = batch
+        self.progress = progress
+        self.keys = keys
+
+    @property
+    def lexicon_model(self) -> LexLIP:
+        """The model, for objectives that only a lexicon model has."""
+        if not isinstance(self.model, LexLIP):
+            raise TypeError(f"this objective needs a lexicon model, not {self.model.kind!r}")
+        return self.model
+
+    @cached_property
+    def image_pooled_NV(self) -> Tensor:
+        """Pooled logits of the images."""
+        return self.lexicon_model.pool_image(self.batch.pixels_N3SS)
+
+    @cached_property
+    def text_pooled_BV(self) -> Tensor:
+        """Pooled logits of the unmasked captions."""
+        return self.lexicon_model.pool_text(self.batch.token_ids_BL)
+
+    @cached_property
+    def image_vectors_NX(self) -> Tensor:
+        """Vectors of the images, not normalised."""
+        if isinstance(self.model, LexLIP):
+            return lexicon_weights(self.image_pooled_NV)
+        return self.model.image_vectors(self.batch.pixels_N3SS)
+
+    @cached_property
+    def text_vectors_BX(self) -> Tensor:
+        """Vectors of the unmasked captions, not normalised."""
+        if isinstance(self.model, LexLIP):
+            return lexicon_weights(self.text_pooled_BV)
+        return self.model.text_vectors(self.batch.token_ids_BL)
+
+    @cached_property
+    def masked_states_BLD(self) -> Tensor:
+        """Text-tower states of the lightly masked captions."""
+        return self.lexicon_model.text_states(self.batch.encoder_masked_ids_BL)
+
+    @cached_property
+    def masked_pooled_BV(self) -> Tensor:
+        """Pooled logits of the lightly masked captions."""
+        return self.lexicon_model.pool_text_states(self.masked_states_BLD, self.batch.encoder_masked_ids_BL)
+
+    @cached_property
+    def image_pooled_BV(self) -> Tensor:
+        """Pooled logits of each caption's image."""
+        captions = self.batch.token_ids_BL.shape[0] // self.batch.pixels_N3SS.shape[0]
+        return self.image_pooled_NV.repeat_interleave(captions, dim=0)

@@ -1,0 +1,67 @@
+"""A training run as one readable object: model, vocabulary, phases."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lexlip.data.captions import read_captions
+from lexlip.data.sources import PairSource
+from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.lexlip import LexLIP
+from lexlip.training.phases import Phase
+from lexlip.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class VocabularySettings:
+    """Where the terms come from.
+
+    Attributes:
+        folder: a pretrained WordPiece vocabulary; None trains one from the captions.
+        size: most terms of a vocabulary trained from captions.
+        restrict: of a pretrained vocabulary, keep only the terms that the captions use.
+    """
+
+    folder: str | None = None
+    size: int = 2000
+    restrict: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides what comes out of training, apart from the data and the number of workers.
+
+    Attributes:
+        name: for logs and folders.
+        kind: the lexicon model or the dense baseline.
+        model: towers and heads before training.
+        vocabulary: terms.
+        phases: one after the other.
+        seed: of weights, order, augmentation and masks.
+        shuffle_rows: rows that each worker mixes beyond the shuffling of whole units.
+    """
+
+    name: str
+    kind: Literal["lexlip", "clip"]
+    model: ModelSettings
+    phases: tuple[Phase, ...]
+    vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
+    seed: int = 0
+    shuffle_rows: int = 1024
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any setting."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    def make_vocabulary(self, source: PairSource) -> Vocabulary:
+        """The run's vocabulary, from its folder or from the captions of the training data."""
+        if self.vocabulary.folder is None:
+            return Vocabulary.train(read_captions(source), self.vocabulary.size)
+        whole = Vocabulary.load(self.vocabulary.folder)
+        return whole.restrict(read_captions(source)) if self.vocabulary.restrict else whole
+
+    def build(self, vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
+        """The model before training; seed torch first."""
+        return (build_lexlip if self.kind == "lexlip" else build_clip)(self.model, vocabulary)

@@ -1,0 +1,187 @@
+"""Named runs. Each is a function that returns one complete configuration; copy one to make your own.
+
+`python pipelines/pretrain.py --run flickr8k-cpu --data ... --out ...` finds `flickr8k_cpu` here, and
+`--run my_runs.py:my_run` a function in a file of yours.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lexlip.data.augmentation import AugmentationSettings
+from lexlip.data.examples import ExampleSettings
+from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.errors import ModelError
+from lexlip.model.building import ModelSettings
+from lexlip.model.image_tower import ImageTowerConfig
+from lexlip.model.text_tower import TextTowerConfig
+from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
+from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.flops import Flops
+from lexlip.objectives.masked_lm import SelfMaskedLM
+from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
+from lexlip.training.phases import OptimiserSettings, Phase
+from lexlip.training.run import Run, VocabularySettings
+
+HALF_RANGE = (0.5, 0.5, 0.5)  # pixels of -1..1, as MobileNetV2 was trained
+
+
+def demo() -> Run:
+    """LexLIP on drawn scenes, both towers from scratch: two minutes on two cores."""
+    # Captions say "left" and "right", so pictures are not mirrored; colours are named, so they are not changed.
+    pictures = AugmentationSettings(smallest_crop=0.8, flip_share=0.0, operations=0)
+    examples = ExampleSettings(text_tokens=32, augmentation=pictures)
+    rates = OptimiserSettings(tower_rate=1e-3, head_rate=1e-3)
+    return Run(
+        name="demo",
+        kind="lexlip",
+        model=ModelSettings(
+            image=ImageTowerConfig("resnet10t", 96, {"channels": (32, 64, 128, 256)}),
+            text=TextTowerConfig(width=192, layers=2, heads=4, intermediate=512),
+            preprocessing=ImagePreprocessing(96, HALF_RANGE, HALF_RANGE),
+        ),
+        phases=(
+            Phase(
+                name="bottleneck",
+                objectives=(
+                    SelfMaskedLM(0.1),
+                    TextBottleneck(0.1),
+                    ImageBottleneck(0.1),
+                    InBatchContrastive(),
+                    Flops(0.01),
+                ),
+                epochs=10,
+                batch=64,
+                image_size=96,
+                optimiser=rates,
+                examples=examples,
+            ),
+            Phase(
+                name="momentum",
+                objectives=(MomentumContrastive(), Flops(0.01, ramp_share=0.0)),
+                epochs=4,
+                batch=64,
+                image_size=96,
+                half_resolution_share=0.2,
+                momentum=MomentumSettings(decay=0.99, queue=512, key_terms=128),
+                optimiser=replace(rates, tower_rate=3e-4, head_rate=3e-4),
+                examples=examples,
+            ),
+        ),
+        shuffle_rows=256,
+    )
+
+
+def demo_clip() -> Run:
+    """The dense baseline on the same towers and data."""
+    return _dense_twin(demo(), "demo-clip")
+
+
+def flickr8k_cpu() -> Run:
+    """LexLIP on 6,000 photos with pretrained MobileNetV2 and MiniLM towers: within an hour on two cores.
+
+    Weights are looked for in ../shared/data/weights.
+    """
+    weights = "../shared/data/weights"
+    text_weights = f"{weights}/all_minilm_l6_v2"
+    # Resolution grows from phase to phase: early epochs on small pictures cost a third of those on full ones.
+    first = Phase(
+        name="bottleneck",
+        objectives=(
+            SelfMaskedLM(0.1),
+            TextBottleneck(0.1),
+            ImageBottleneck(0.1),
+            InBatchContrastive(),
+            Flops(0.003),
+        ),
+        epochs=2,
+        batch=128,
+        image_size=128,
+        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=5e-4),
+        examples=ExampleSettings(text_tokens=24),
+        frozen_image_stages=6,
+        frozen_text_layers=4,
+        freeze_batch_norm=True,
+    )
+    second = replace(
+        first,
+        name="momentum",
+        objectives=(MomentumContrastive(), Flops(0.003, ramp_share=0.0)),
+        momentum=MomentumSettings(decay=0.99, queue=1024, key_terms=256),
+        epochs=4,
+        image_size=160,
+    )
+    third = replace(
+        second,
+        name="fine-tuning",
+        epochs=1,
+        image_size=192,
+        optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=2e-4),
+    )
+    return Run(
+        name="flickr8k-cpu",
+        kind="lexlip",
+        model=ModelSettings(
+            image=ImageTowerConfig("mobilenetv2_100", 128, {"pad_type": "same"}),
+            image_weights=f"{weights}/mobilenetv2_100_in1k",
+            text_weights=text_weights,
+            preprocessing=ImagePreprocessing(128, HALF_RANGE, HALF_RANGE),
+            initial_bias=-2.5,
+        ),
+        vocabulary=VocabularySettings(folder=text_weights, restrict=True),
+        phases=(first, second, third),
+        shuffle_rows=1500,
+    )
+
+
+def flickr8k_cpu_clip() -> Run:
+    """The dense baseline on the same towers and data, for as many steps."""
+    return _dense_twin(flickr8k_cpu(), "flickr8k-cpu-clip")
+
+
+NAMED_RUNS: dict[str, Callable[[], Run]] = {
+    "demo": demo,
+    "demo-clip": demo_clip,
+    "flickr8k-cpu": flickr8k_cpu,
+    "flickr8k-cpu-clip": flickr8k_cpu_clip,
+}
+
+
+def find_run(name: str) -> Run:
+    """A named run, or one from a file: "path/to/file.py:function".
+
+    Raises:
+        ModelError: there is no such run.
+    """
+    if name in NAMED_RUNS:
+        return NAMED_RUNS[name]()
+    path, _, function = name.partition(":")
+    if not Path(path).is_file():
+        raise ModelError(f"no run {name!r}: known are {', '.join(NAMED_RUNS)}, or give path/to/file.py:function")
+    spec = importlib.util.spec_from_file_location("run_file", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    run = getattr(module, function, None)
+    if run is None:
+        raise ModelError(f"{path} has no function {function!r}")
+    made = run()
+    if not isinstance(made, Run):
+        raise ModelError(f"{path}:{function} gave {type(made).__name__}, not a Run")
+    return made
+
+
+def _dense_twin(run: Run, name: str) -> Run:
+    """The same run for the dense baseline: contrastive learning only, in the same number of epochs."""
+    return replace(
+        run,
+        name=name,
+        kind="clip",
+        phases=tuple(replace(phase, objectives=_dense_objectives(phase)) for phase in run.phases),
+    )
+
+
+def _dense_objectives(phase: Phase) -> tuple[InBatchContrastive] | tuple[MomentumContrastive]:
+    return (MomentumContrastive(),) if phase.momentum is not None else (InBatchContrastive(),)

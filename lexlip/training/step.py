@@ -1,0 +1,144 @@
+"""One training step, and the state that a phase carries from step to step.
+
+Shapes: N images, C captions an image, B = N * C captions, L text tokens, S pixels a side.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.contrastive import in_batch_recall
+from lexlip.objectives.momentum import MomentumEncoder
+from lexlip.objectives.views import Batch, Views
+from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
+from lexlip.training.phases import Phase
+
+HALF = 0.5
+CAPTION_FIELDS = ("token_ids", "encoder_masked_ids", "encoder_labels", "decoder_masked_ids", "decoder_labels")
+
+
+class PhaseLoss(nn.Module):
+    """The sum of a phase's objectives, as a module that data-parallel training can wrap."""
+
+    def __init__(self, model: LexLIP | DenseCLIP, phase: Phase) -> None:
+        super().__init__()
+        self.model = model
+        self.objectives = phase.objectives
+
+    def forward(
+        self, batch: Batch, progress: float, momentum: MomentumEncoder | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss, and its parts beside what is worth watching (both detached)."""
+        keys = momentum.keys(batch) if momentum is not None else None
+        views = Views(self.model, batch, progress, keys)
+        parts: dict[str, Tensor] = {}
+        for objective in self.objectives:
+            parts |= objective(views)
+        total = torch.stack([part.float() for part in parts.values()]).sum()
+        watched = {name: part.detach() for name, part in parts.items()} | {"loss": total.detach()}
+        watched["in_batch_recall"] = in_batch_recall(views)
+        if isinstance(self.model, LexLIP):
+            watched["image_terms"] = (views.image_vectors_NX.detach() > 0).sum(dim=1).float().mean()
+            watched["text_terms"] = (views.text_vectors_BX.detach() > 0).sum(dim=1).float().mean()
+        if momentum is not None and keys is not None:
+            momentum.remember(keys)
+        return total, watched
+
+
+class PhaseTrainer:
+    """Trains one model through one phase.
+
+    Args:
+        model: on its device; frozen and sized here as the phase says.
+        phase: what to do.
+        steps: optimiser steps in the whole phase.
+        seed: of random choices made on the device.
+    """
+
+    def __init__(self, model: LexLIP | DenseCLIP, phase: Phase, steps: int, seed: int) -> None:
+        model.set_image_size(phase.image_size)
+        freeze(model, phase)
+        self.model, self.phase, self.steps, self.seed = model, phase, steps, seed
+        self.loss: nn.Module = PhaseLoss(model, phase)
+        self.optimiser = make_optimiser(model, phase.optimiser)
+        self.schedule = make_schedule(self.optimiser, phase.optimiser, steps)
+        self.step_number = 0
+        self.momentum: MomentumEncoder | None = None
+        if phase.momentum is not None:
+            width = len(model.vocabulary) if isinstance(model, LexLIP) else model.image_projection.out_features
+            self.momentum = MomentumEncoder(model, phase.momentum, width).to(model.device).eval()
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step; returns the loss, its weighted parts and health figures, on the device."""
+        set_training_mode(self.model, self.phase)
+        # Every choice is a function of the step, so that a resumed run repeats the uninterrupted one.
+        rng = np.random.default_rng((self.seed, self.step_number))
+        torch.manual_seed(int(rng.integers(2**31)))
+        if rng.random() < self.phase.half_resolution_share:
+            batch = self._halved(batch)
+        device = self.model.device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)
+        self.optimiser.step()
+        self.schedule.step()
+        if self.momentum is not None:
+            self.momentum.follow(self.model)
+        self.step_number += 1
+        return watched | {"gradient_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "momentum": self.momentum.state_dict() if self.momentum is not None else {},
+            "step": self.step_number,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from `state`, strictly."""
+        self.model.load_state_dict(state["model"], strict=True)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.momentum is not None:
+            self.momentum.load_state_dict(state["momentum"], strict=True)
+        self.step_number = state["step"]
+
+    def _halved(self, batch: Batch) -> Batch:
+        pixels = functional.interpolate(batch.pixels_N3SS.float(), scale_factor=HALF, mode="area")
+        if not self.model.image_tower.accepts_any_size:
+            pixels = functional.interpolate(pixels, size=batch.pixels_N3SS.shape[-2:], mode="bilinear")
+        return Batch(**{**vars(batch), "pixels_N3SS": pixels})
+
+
+def to_batch(examples: Mapping[str, np.ndarray], pad_id: int, device: torch.device | str) -> Batch:
+    """Examples as `ExampleBuilder` makes them, on the device, captions flattened and cut to the longest."""
+    keys_N = torch.tensor([image_key(str(image_id)) for image_id in examples["image_id"]], dtype=torch.int64)
+    captions = examples["token_ids"].shape[1]
+    longest = int((examples["token_ids"] != pad_id).any(axis=(0, 1)).nonzero()[0].max()) + 1
+    texts = {}
+    for name in CAPTION_FIELDS:
+        values = np.ascontiguousarray(examples[name][:, :, :longest])
+        texts[f"{name}_BL"] = torch.from_numpy(values.reshape(-1, longest).astype(np.int64)).to(device)
+    return Batch(
+        pixels_N3SS=torch.from_numpy(np.ascontiguousarray(examples["pixels"])).to(device),
+        image_keys_N=keys_N.to(device),
+        caption_keys_B=keys_N.repeat_interleave(captions).to(device),
+        **texts,
+    )
+
+
+def image_key(image_id: str) -> int:
+    """A stable 63-bit number for an image id."""
+    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little") >> 1

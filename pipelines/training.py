@@ -1,0 +1,166 @@
+"""Training on Ray: from a run, a data set and an output folder to a model folder."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from lexlip.data.sources import open_pairs
+from lexlip.errors import ModelError
+from lexlip.model.saving import CONFIG_FILE
+from lexlip.training.run import Run
+from pipelines.training_worker import WorkerTask, train_worker
+
+UNIT_ROWS = 128  # small units mix better; reading one costs little beside decoding it
+KEPT_CHECKPOINTS = 2
+SHOWN_PROBLEMS = 20
+TRAIN_ENVIRONMENT = {
+    # With the default of 2 s every checkpoint costs over a second, and one reported just before a worker dies is lost.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Train's replacement of print shows every line twice.
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+}
+# Tensors of many megabytes come and go at every step. By default glibc hands them back to the kernel each time, and page
+# faults took most of a training step on two cores; kept in the heap, in huge pages, they cost next to nothing.
+# Tensors of many megabytes come and go at every step. By default glibc returns them to the kernel each time, and page faults took most
+# of a training step on two cores; kept in the heap, in huge pages, they cost nothing.
+ALLOCATOR = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {
+        "hugetlb": 1,
+        "mmap_max": 0,
+        "trim_threshold": 64 * 2**30,
+        "top_pad": 256 * 2**20,
+        "arena_max": 1,
+    }.items()
+)
+
+
+@dataclass(frozen=True)
+class TrainingResources:
+    """Where training runs.
+
+    Attributes:
+        workers: data-parallel training workers; None takes one per GPU, or one on a cluster without.
+        worker_cpus: CPUs reserved by each worker; the rest is for decoding.
+        threads: of tensor operations of a worker on CPUs; None shares the machine's CPUs among the workers.
+        most_failures: how often training may be restarted from its last checkpoint after a worker died.
+    """
+
+    workers: int | None = None
+    worker_cpus: float = 0.5
+    threads: int | None = None
+    most_failures: int = 3
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What training made; kept as `summary.json` in the work folder.
+
+    Attributes:
+        model: the model folder.
+        metrics: means over the last epoch.
+        dropped_rows: bad rows that were left out.
+        dropped: the first of them, image id and reason.
+    """
+
+    model: str
+    metrics: dict[str, float]
+    dropped_rows: int
+    dropped: dict[str, str]
+
+    def print(self) -> None:
+        """Says what was made and which rows were left out."""
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in self.metrics.items())
+        print(f"pretrain: {self.model} ({shown})", flush=True)
+        if self.dropped_rows:
+            print(f"pretrain: {self.dropped_rows} bad row(s) left out:")
+            for reason in self.dropped.values():
+                print(f"  {reason}")
+
+
+def train(run: Run, data: str, out: Path, resources: TrainingResources | None = None) -> TrainingSummary:
+    """Trains a model, or goes on with an interrupted training of the same run, data and folder.
+
+    Args:
+        run: what to train.
+        data: training pairs, as for `open_pairs`.
+        out: folder of the finished model; work in progress is kept beside it in `<out>.training`.
+        resources: workers and their CPUs.
+
+    Raises:
+        DataError: the data cannot be used.
+        ModelError: `out` or its work folder belong to another run, or weights do not fit.
+    """
+    resources = resources or TrainingResources()
+    source = open_pairs(data, unit_rows=UNIT_ROWS)
+    out = out.absolute()
+    work = out.with_name(out.name + ".training")
+    _claim(work, run, data)
+    summary_file = work / "summary.json"
+    if summary_file.is_file() and _is_finished(out, run):
+        print(f"pretrain: {out} is finished already", flush=True)
+        return TrainingSummary(**json.loads(summary_file.read_text()))
+    vocabulary = run.make_vocabulary(source)
+    cluster = ray.cluster_resources()
+    gpus = int(cluster.get("GPU", 0))
+    workers = resources.workers or max(1, gpus)
+    threads = resources.threads or max(1, int(cluster.get("CPU", 1)) // workers)
+    for name, value in TRAIN_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=WorkerTask(run, source, vocabulary, str(out), str(work / "tensorboard"), threads),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": resources.worker_cpus}
+        ),
+        run_config=RunConfig(
+            name="checkpoints",
+            storage_path=str(work),
+            failure_config=FailureConfig(max_failures=resources.most_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": ALLOCATOR}},
+        ),
+    )
+    print(f"pretrain: {run.name} on {source.rows:,} images of {data}, {len(vocabulary):,} terms", flush=True)
+    metrics = dict(trainer.fit().metrics or {})
+    problems = metrics.pop("problems", {})
+    summary = TrainingSummary(
+        model=str(out),
+        metrics={name: value for name, value in metrics.items() if isinstance(value, float)},
+        dropped_rows=len(problems),
+        dropped=dict(list(problems.items())[:SHOWN_PROBLEMS]),
+    )
+    _write_json(summary_file, asdict(summary))
+    return summary
+
+
+def _claim(work: Path, run: Run, data: str) -> None:
+    """Makes the work folder this run's own, or checks that it is."""
+    claim = {"run": run.name, "fingerprint": run.fingerprint, "data": data}
+    file = work / "run.json"
+    if file.is_file():
+        found = json.loads(file.read_text())
+        if found != claim:
+            raise ModelError(
+                f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings of it; "
+                "choose another --out, or move that folder away to start again"
+            )
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    _write_json(file, claim)
+
+
+def _is_finished(out: Path, run: Run) -> bool:
+    file = out / CONFIG_FILE
+    return file.is_file() and json.loads(file.read_text())["training"].get("run_fingerprint") == run.fingerprint
+
+
+def _write_json(file: Path, values: dict) -> None:
+    fresh = file.with_suffix(".tmp")
+    fresh.write_text(json.dumps(values, indent=2) + "\n")
+    fresh.replace(file)

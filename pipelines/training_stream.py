@@ -1,0 +1,128 @@
+"""The stream of one worker's examples: Ray Data reads, decodes, augments and masks on CPUs; the worker batches.
+
+Which rows a worker sees, and in which order, follows from (seed, phase, epoch, rank, world size) alone. Each worker
+therefore builds its own dataset for every epoch instead of taking a split of a shared one, whose assignment of rows
+depends on who asks first; that is what lets a resumed run repeat an uninterrupted one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from lexlip.data.examples import ExampleBuilder
+from lexlip.data.sources import PairUnit, read_unit
+from lexlip.errors import DataError
+
+READ_CPUS = 0.5  # whole CPUs beside the training workers would leave Ray Data none, and it would wait forever
+UNITS_AT_ONCE = 2
+Examples = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class StreamShare:
+    """One worker's share of an epoch.
+
+    Attributes:
+        rank, world: which worker of how many.
+        batch: images a step of this worker.
+        shuffle_rows: rows mixed beyond the order of units.
+        seed: of the order, for this run and phase.
+    """
+
+    rank: int
+    world: int
+    batch: int
+    shuffle_rows: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class UnitReader:
+    """Makes the examples of one unit; travels to the tasks of Ray Data."""
+
+    units: tuple[PairUnit, ...]
+    builder: ExampleBuilder
+    epoch: int
+
+    def __call__(self, numbers: pa.Table) -> Iterator[Examples]:
+        """Examples of the units whose numbers are given."""
+        for number in numbers["number"].to_pylist():
+            for table in read_unit(self.units[number]):
+                yield self.builder(table, self.epoch)
+
+
+class ExampleStream:
+    """Batches of one worker, epoch by epoch.
+
+    Args:
+        units: of the whole data set.
+        builder: makes examples.
+        share: this worker's part.
+
+    Attributes:
+        problems: bad rows met so far, image id to reason; they are left out of batches.
+    """
+
+    def __init__(self, units: tuple[PairUnit, ...], builder: ExampleBuilder, share: StreamShare) -> None:
+        self.units, self.builder, self.share = units, builder, share
+        self.problems: dict[str, str] = {}
+
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch, equal for all workers: whole batches of the rows there are, bad ones included."""
+        rows = sum(unit.rows for unit in self.units)
+        return max(1, rows // (self.share.batch * self.share.world))
+
+    def epoch(self, epoch: int) -> Iterator[Examples]:
+        """`steps_per_epoch` batches. A worker whose rows run out early starts its share again."""
+        steps = self.steps_per_epoch()
+        rng = np.random.default_rng((self.share.seed, epoch, self.share.rank))
+        while steps > 0:
+            pool: list[tuple[Examples, int]] = []
+            made = 0
+            for examples in self._examples(epoch):
+                pool.extend(self._good_rows(examples))
+                while steps > 0 and len(pool) >= self.share.batch + self.share.shuffle_rows:
+                    yield self._draw(pool, rng)
+                    steps, made = steps - 1, made + 1
+            while steps > 0 and len(pool) >= self.share.batch:
+                yield self._draw(pool, rng)
+                steps, made = steps - 1, made + 1
+            if not made:
+                raise DataError(
+                    f"{len(pool)} usable image(s) for a worker that takes {self.share.batch} a step "
+                    f"({len(self.problems)} bad row(s)); use a smaller batch, fewer workers or more data"
+                )
+
+    def _examples(self, epoch: int) -> Iterator[Examples]:
+        order = np.random.default_rng((self.share.seed, epoch)).permutation(len(self.units))
+        own = order[self.share.rank :: self.share.world] if len(order) >= self.share.world else order
+        numbers = ray.data.from_items([{"number": int(number)} for number in own], override_num_blocks=len(own))
+        reader = UnitReader(self.units, self.builder, epoch)
+        ray.data.DataContext.get_current().execution_options.preserve_order = True
+        stream = numbers.map_batches(
+            reader,
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=READ_CPUS,
+            concurrency=UNITS_AT_ONCE,
+        )
+        yield from stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
+
+    def _good_rows(self, examples: Examples) -> Iterator[tuple[Examples, int]]:
+        for row, problem in enumerate(examples["problem"]):
+            if problem:
+                self.problems[str(examples["image_id"][row])] = str(problem)
+            else:
+                yield examples, row
+
+    def _draw(self, pool: list[tuple[Examples, int]], rng: np.random.Generator) -> Examples:
+        """Takes a random batch out of the pool."""
+        chosen = rng.permutation(len(pool))[: self.share.batch]
+        rows = [pool[place] for place in chosen]
+        for place in sorted(chosen, reverse=True):
+            pool[place] = pool[-1]
+            pool.pop()
+        return {name: np.stack([examples[name][row] for examples, row in rows]) for name in rows[0][0]}
