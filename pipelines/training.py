@@ -114,7 +114,15 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
         os.environ.setdefault(name, value)
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config=WorkerTask(run, source, vocabulary, str(out), str(work / "tensorboard"), threads),
+        train_loop_config=WorkerTask(
+            run=run.with_absolute_paths(),
+            run_fingerprint=run.fingerprint,
+            source=source,
+            vocabulary=vocabulary,
+            out=str(out),
+            logs=str(work / "tensorboard"),
+            threads=threads,
+        ),
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": resources.worker_cpus}
         ),

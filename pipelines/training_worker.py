@@ -35,7 +35,8 @@ class WorkerTask:
     """All that a worker needs; it travels with the training function.
 
     Attributes:
-        run: what to train.
+        run: what to train, with absolute paths.
+        run_fingerprint: of the run as it was asked for.
         source: the located training pairs.
         vocabulary: of the model.
         out: folder of the finished model.
@@ -44,6 +45,7 @@ class WorkerTask:
     """
 
     run: Run
+    run_fingerprint: str
     source: PairSource
     vocabulary: Vocabulary
     out: str
@@ -91,7 +93,7 @@ def train_worker(task: WorkerTask) -> None:
             _report(trainer, number, epoch, phase, progress.means(), problems, rank)
         step_total += steps * phase.epochs
     if rank == 0:
-        facts = {"run": run.name, "run_fingerprint": run.fingerprint, "data": task.source.location, "steps": step_total}
+        facts = {"run": run.name, "run_fingerprint": task.run_fingerprint, "data": task.source.location, "steps": step_total}
         save_model(model, task.out, training=facts)
     if board is not None:
         board.close()

@@ -1,7 +1,8 @@
 """A training run as one readable object: model, vocabulary, phases."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from lexlip.data.captions import read_captions
@@ -54,6 +55,19 @@ class Run:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any setting."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    def with_absolute_paths(self) -> "Run":
+        """The same run for a process with another working directory: local weights and vocabulary by absolute path."""
+
+        def absolute(path: str | None) -> str | None:
+            return str(Path(path).absolute()) if path is not None and Path(path).exists() else path
+
+        model = replace(
+            self.model,
+            image_weights=absolute(self.model.image_weights),
+            text_weights=absolute(self.model.text_weights),
+        )
+        return replace(self, model=model, vocabulary=replace(self.vocabulary, folder=absolute(self.vocabulary.folder)))
 
     def make_vocabulary(self, source: PairSource) -> Vocabulary:
         """The run's vocabulary, from its folder or from the captions of the training data."""
