@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 720
-LABEL_WIDTH = 230
+LABEL_WIDTH = 262
 VALUE_WIDTH = 84
 ROW_HEIGHT = 26
 BAR_HEIGHT = 14

@@ -1,0 +1,158 @@
+"""The stages of the demo, each a call of the pipeline that a user would call."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from lexlip.data.scenes import write_scenes
+from lexlip.data.sources import open_pairs
+from lexlip.evaluation.retrieval import RetrievalEvaluation
+from lexlip.training import runs
+from lexlip.training.run import Run
+from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
+from pipelines.encoding import EncodeSettings, encode_corpus
+from pipelines.evaluate import Evaluate, describe, evaluate
+from pipelines.index_building import build_index
+from pipelines.served_query import ask_served
+from pipelines.stages import StageLog
+from pipelines.training import train
+from pipelines.vector_parts import write_json
+
+SHOWN_HITS = 3
+IMPACT_BITS = 8
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Sizes of the demo.
+
+    Attributes:
+        train_images: scenes that the models learn from.
+        val_images: scenes that are indexed, searched and evaluated.
+        shards: of the index.
+        seed: of the scenes; validation scenes have the next one.
+    """
+
+    train_images: int = 4000
+    val_images: int = 500
+    shards: int = 2
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the stages leave their things: the defaults of all pipelines."""
+
+    out: Path
+
+    @property
+    def train(self) -> Path:
+        """Training pairs."""
+        return self.out / "data" / "train"
+
+    @property
+    def val(self) -> Path:
+        """Pairs to index and to evaluate with."""
+        return self.out / "data" / "val"
+
+    def evaluation(self, model: str) -> Path:
+        """Recall of a model."""
+        return self.out / "evaluation" / f"{model}.json"
+
+
+def run_demo(out: Path, settings: DemoSettings) -> dict:
+    """Runs all stages that have not finished and writes `summary.json`, which it returns."""
+    log, places = StageLog(out), Places(out)
+    record = json.dumps(asdict(settings))
+    lexlip_run, clip_run = runs.demo(), runs.demo_clip()
+    log.run("data", record, lambda: _draw(places, settings))
+    log.run("vocabulary", lexlip_run.fingerprint, lambda: _learn_vocabulary(lexlip_run, places))
+    log.run("lexlip", lexlip_run.fingerprint, lambda: train(lexlip_run, str(places.train), out / "lexlip").print())
+    log.run("clip", clip_run.fingerprint, lambda: train(clip_run, str(places.train), out / "clip").print())
+    log.run("encode", record, lambda: _encode(places, settings))
+    log.run("evaluate", record, lambda: _evaluate(places))
+    log.run("compare", record, lambda: _compare(places))
+    log.run("serve", record, lambda: _serve(places))
+    summary = summarise(places, log)
+    write_json(out / "summary.json", summary)
+    print(f"\n{json.dumps(summary, indent=2)}\n")
+    _say_where(places)
+    return summary
+
+
+def summarise(places: Places, log: StageLog) -> dict:
+    """What the demo reached, from what its stages wrote."""
+    comparison = json.loads((places.out / "report" / "comparison.json").read_text(encoding="utf-8"))
+    lexlip = next(system for system in comparison["systems"] if system["name"] == "lexlip")
+    flat = next(system for system in comparison["systems"] if system["name"] == "faiss-flat")
+    return {
+        **{model: json.loads(places.evaluation(model).read_text(encoding="utf-8")) for model in ("lexlip", "clip")},
+        "lexlip_index": {"text_to_image": lexlip["recall"]},
+        "index_bytes_per_image": lexlip["bytes_per_image"],
+        "dense_bytes_per_image": flat["bytes_per_image"],
+        "speed_ratio": comparison["speed_ratio"],
+        "seconds": log.seconds,
+    }
+
+
+def _draw(places: Places, settings: DemoSettings) -> None:
+    for folder, count, seed in (
+        (places.train, settings.train_images, settings.seed),
+        (places.val, settings.val_images, settings.seed + 1),
+    ):
+        write_scenes(folder, count, seed)
+        print(f"data: {count:,} drawn scenes with captions -> {folder}", flush=True)
+
+
+def _learn_vocabulary(run: Run, places: Places) -> None:
+    # The training jobs derive the same terms from the same captions; here they lie where they can be looked at.
+    vocabulary = run.make_vocabulary(open_pairs(str(places.train)))
+    vocabulary.save(places.out / "vocabulary")
+    print(f"vocabulary: {len(vocabulary):,} terms -> {places.out / 'vocabulary'}", flush=True)
+
+
+def _encode(places: Places, settings: DemoSettings) -> None:
+    encode_corpus(places.out / "lexlip", str(places.val), places.out / "vectors", EncodeSettings())
+    build_index(places.out / "vectors", places.out / "index", settings.shards, IMPACT_BITS)
+
+
+def _evaluate(places: Places) -> None:
+    for model in ("lexlip", "clip"):
+        # The comparison goes on with these vectors.
+        vectors = places.out / "report" / "vectors" / model
+        found: RetrievalEvaluation = evaluate(Evaluate(places.out / model, str(places.val), vectors=vectors))
+        write_json(places.evaluation(model), found.to_json())
+        print(describe(model, found), flush=True)
+
+
+def _compare(places: Places) -> None:
+    out = places.out
+    job = CompareClip(out / "lexlip", out / "clip", out / "index", out / "vectors", str(places.val), out / "report")
+    print(describe_comparison(write_comparison(job)), flush=True)
+
+
+def _serve(places: Places) -> None:
+    query = pq.read_table(places.val, columns=["captions"])["captions"][0].as_py()[0]
+    answer = ask_served(places.out / "index", places.out / "lexlip", query, SHOWN_HITS)
+    write_json(places.out / "served_query.json", answer)
+    print(f"{query!r}:")
+    for hit in answer["hits"]:
+        print(f"  {hit['id']}  {hit['score']:.3f}", flush=True)
+
+
+def _say_where(places: Places) -> None:
+    made = {
+        "data": places.out / "data",
+        "vocabulary": places.out / "vocabulary",
+        "LexLIP model": places.out / "lexlip",
+        "CLIP model": places.out / "clip",
+        "vectors": places.out / "vectors",
+        "index": places.out / "index",
+        "comparison": places.out / "report" / "comparison.html",
+        "summary": places.out / "summary.json",
+    }
+    for name, path in made.items():
+        print(f"{name:14} {path}")
+    print("To search it yourself: serve run serve.app:lexlip, then http://127.0.0.1:8000/", flush=True)
