@@ -4,6 +4,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from lexlip.model.lexlip import LexLIP
 from lexlip.model.towers import TwoTowers
 from lexlip.training.phases import OptimiserSettings, Phase
 
@@ -31,9 +32,14 @@ def set_training_mode(model: TwoTowers, phase: Phase) -> None:
 
 
 def make_optimiser(model: TwoTowers, settings: OptimiserSettings) -> AdamW:
-    """AdamW over four groups: towers and heads, each with and without weight decay."""
+    """AdamW over four groups: towers and heads, each with and without weight decay.
+
+    The image head's projection starts as a copy of the word embeddings and learns at the towers' rate, as they do.
+    """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     towers = {id(parameter) for tower in (model.image_tower, model.text_tower) for parameter in tower.parameters()}
+    if isinstance(model, LexLIP):
+        towers.add(id(model.image_head.projection))
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -85,7 +85,7 @@ def flickr8k_cpu() -> Run:
     """
     weights = "../shared/data/weights"
     text_weights = f"{weights}/all_minilm_l6_v2"
-    # Resolution grows from phase to phase: early epochs on small pictures cost a third of those on full ones.
+    # Resolution grows at the end: epochs on small pictures cost a third of those on full ones.
     first = Phase(
         name="bottleneck",
         objectives=(
@@ -95,11 +95,11 @@ def flickr8k_cpu() -> Run:
             InBatchContrastive(),
             Flops(0.003),
         ),
-        epochs=2,
-        batch=128,
+        epochs=1,
+        batch=64,
         image_size=128,
-        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=5e-4),
-        examples=ExampleSettings(text_tokens=24),
+        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=1e-3),
+        examples=ExampleSettings(text_tokens=20),
         frozen_image_stages=6,
         frozen_text_layers=4,
         freeze_batch_norm=True,
@@ -110,14 +110,13 @@ def flickr8k_cpu() -> Run:
         objectives=(MomentumContrastive(), Flops(0.003, ramp_share=0.0)),
         momentum=MomentumSettings(decay=0.99, queue=1024, key_terms=256),
         epochs=4,
-        image_size=160,
     )
     third = replace(
         second,
         name="fine-tuning",
         epochs=1,
         image_size=192,
-        optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=2e-4),
+        optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=3e-4),
     )
     return Run(
         name="flickr8k-cpu",
