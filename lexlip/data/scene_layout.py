@@ -8,7 +8,7 @@ from lexlip.data.scene_backdrops import BACKDROPS
 from lexlip.data.scene_objects import THINGS
 from lexlip.data.scene_pen import COLOURS
 
-SIZES: dict[str, float] = {"small": 0.19, "medium": 0.3, "large": 0.46}  # diameter as a share of the picture's side
+SIZES: dict[str, float] = {"small": 0.22, "medium": 0.33, "large": 0.5}  # diameter as a share of the picture's side
 COUNTS: tuple[str, ...] = ("one", "two", "three", "four", "five")
 PLACES: tuple[str, ...] = ("center", "left", "right", "top", "bottom")
 RELATIONS: tuple[str, ...] = ("above", "below", "beside")
@@ -22,7 +22,7 @@ FORMATIONS: tuple[tuple[tuple[float, float], ...], ...] = (
 )
 # Most members of a group by its size, where it has the picture to itself and where it shares it.
 ROOM_ALONE = {"small": 5, "medium": 5, "large": 1}
-ROOM_SHARED = {"small": 5, "medium": 2, "large": 1}
+ROOM_SHARED = {"small": 4, "medium": 2, "large": 1}
 ROOM_OF_THREE = {"small": 3, "medium": 1, "large": 1}
 # By the number of groups: where each of them stands, and its centre as shares of the side.
 ARRANGEMENTS: dict[int, tuple[dict[str, tuple[float, float]], ...]] = {
@@ -40,17 +40,40 @@ ARRANGEMENTS: dict[int, tuple[dict[str, tuple[float, float]], ...]] = {
     ),
 }
 SHARED_SCALE = 0.88  # of the sizes, where groups share a picture
-SHARE_OF_GROUPS = (0.3, 0.5, 0.2)  # scenes with one, two and three groups
-# Things that would puzzle in some colours come in these only; the others come in all.
+SHARE_OF_GROUPS = (0.4, 0.45, 0.15)  # scenes with one, two and three groups
+# The colours each thing comes in: few enough that a small model learns things and colours apart from few pictures.
 USUAL_COLOURS: dict[str, tuple[str, ...]] = {
     "apple": ("red", "green", "yellow"),
+    "ball": ("red", "orange", "blue", "purple"),
+    "balloon": ("red", "blue", "pink", "yellow", "green"),
+    "bell": ("yellow", "orange", "grey"),
+    "bird": ("blue", "brown", "black", "yellow"),
+    "boat": ("brown", "red", "blue", "white"),
+    "book": ("red", "green", "purple", "brown"),
+    "box": ("brown", "orange", "pink", "grey"),
+    "butterfly": ("purple", "orange", "blue", "pink"),
     "cactus": ("green", "blue", "pink"),
+    "car": ("red", "blue", "black", "green", "grey"),
     "cat": ("black", "white", "grey", "orange", "brown"),
-    "cloud": ("white", "grey", "pink", "blue"),
-    "leaf": ("green", "orange", "red", "yellow", "brown"),
+    "chair": ("brown", "white", "green", "purple"),
+    "cloud": ("white", "grey", "pink"),
+    "cup": ("white", "blue", "green", "pink", "black"),
+    "fish": ("orange", "blue", "pink", "grey"),
+    "flower": ("red", "pink", "purple", "white", "yellow"),
+    "hat": ("black", "brown", "purple", "red"),
+    "heart": ("red", "pink", "purple"),
+    "house": ("red", "brown", "blue", "yellow"),
+    "key": ("yellow", "grey", "black"),
+    "kite": ("red", "green", "purple", "orange", "yellow"),
+    "lamp": ("white", "orange", "green", "blue"),
+    "leaf": ("green", "orange", "red", "brown"),
     "moon": ("yellow", "white", "orange"),
+    "mushroom": ("red", "brown", "white", "orange"),
+    "rocket": ("red", "white", "grey", "blue"),
+    "star": ("yellow", "white", "blue", "green"),
     "sun": ("yellow", "orange", "red"),
-    "tree": ("green", "orange", "red", "pink"),
+    "tree": ("green", "orange", "pink"),
+    "umbrella": ("black", "red", "blue", "purple", "pink"),
 }
 HIGH = frozenset(
     {"balloon", "bird", "butterfly", "cloud", "kite", "moon", "rocket", "star", "sun"}
@@ -123,7 +146,7 @@ def draw_lots(rng: np.random.Generator) -> Scene:
     groups: list[Group] = []
     for thing, (place, centre) in zip(things, places.items(), strict=True):
         taken = {group.colour for group in groups}
-        colours = [colour for colour in USUAL_COLOURS.get(thing, tuple(COLOURS)) if colour not in taken]
+        colours = [colour for colour in USUAL_COLOURS[thing] if colour not in taken]
         size = str(rng.choice(list(SIZES)))
         # Squared, because single things are what pictures mostly show.
         count = 1 + int(room[size] * rng.random() ** 2)

@@ -29,7 +29,7 @@ __all__ = ["CONCEPTS", "CONCEPTS_BY_KIND", "SCENE_SCHEMA", "SceneSettings", "mak
 SCENE_SCHEMA = PAIR_SCHEMA.append(pa.field("concepts", pa.list_(pa.string())))
 SUPERSAMPLING = 2  # drawn this much larger, then reduced: smooth edges
 BACKDROP_VARIANTS = 8  # of each setting; painted once and copied
-LARGEST_TILT = 0.2  # radians
+LARGEST_TILT = 0.12  # radians
 JPEG_QUALITY = 92
 ROW_GROUP_ROWS = 256
 
