@@ -1,5 +1,11 @@
-"""What each Ray Train worker does: phases, epochs, steps; checkpoints at the end of every epoch; progress and metrics."""
+"""What each Ray Train worker does: phases, epochs, steps; a checkpoint at the end of every epoch; progress and metrics.
 
+A checkpoint names the last finished epoch. What follows from it is what would have followed without an interruption:
+within a phase everything that the next step depends on is loaded, and a new phase starts from the weights of the one
+before it.
+"""
+
+import pickle
 import tempfile
 import time
 from dataclasses import dataclass
@@ -60,15 +66,18 @@ def train_worker(task: WorkerTask) -> None:
     run, rank = task.run, context.get_world_rank()
     torch.manual_seed(run.seed)
     model = run.build(task.vocabulary).to(get_device())
-    start_phase, start_epoch, state = _last_state(run)
+    state = _last_state()
+    last_phase, last_epoch = (state["phase"], state["epoch"]) if state else (0, -1)
     problems: dict[str, str] = dict(state["problems"]) if state else {}
     board = SummaryWriter(task.logs) if rank == 0 else None
     step_total = 0
     for number, phase in enumerate(run.phases):
         stream = _stream(task, model, phase, number)
         steps = stream.steps_per_epoch()
-        if number < start_phase:
+        if (number, phase.epochs - 1) <= (last_phase, last_epoch):
             model.set_image_size(phase.image_size)  # position embeddings get the shape that the checkpoint has
+            if state is not None and number == last_phase:
+                model.load_state_dict(state["trainer"]["model"], strict=True)
             step_total += steps * phase.epochs
             continue
         trainer = PhaseTrainer(model, phase, steps * phase.epochs, run.seed + number)
@@ -78,12 +87,9 @@ def train_worker(task: WorkerTask) -> None:
                 parallel_strategy_kwargs={"find_unused_parameters": True, "broadcast_buffers": False},
             )
         first_epoch = 0
-        if state is not None and number == start_phase:
-            first_epoch = start_epoch
-            if start_epoch > 0:
-                trainer.load_state_dict(state["trainer"])
-            else:
-                model.load_state_dict(state["trainer"]["model"], strict=True)
+        if state is not None and number == last_phase:
+            trainer.load_state_dict(state["trainer"])
+            first_epoch = last_epoch + 1
         for epoch in range(first_epoch, phase.epochs):
             progress = EpochProgress(run, phase, number, epoch, steps, step_total + epoch * steps, rank, board)
             for examples in stream.epoch(epoch):
@@ -93,7 +99,12 @@ def train_worker(task: WorkerTask) -> None:
             _report(trainer, number, epoch, phase, progress.means(), problems, rank)
         step_total += steps * phase.epochs
     if rank == 0:
-        facts = {"run": run.name, "run_fingerprint": task.run_fingerprint, "data": task.source.location, "steps": step_total}
+        facts = {
+            "run": run.name,
+            "run_fingerprint": task.run_fingerprint,
+            "data": task.source.location,
+            "steps": step_total,
+        }
         save_model(model, task.out, training=facts)
     if board is not None:
         board.close()
@@ -160,23 +171,21 @@ def _stream(task: WorkerTask, model: LexLIP | DenseCLIP, phase: Phase, number: i
     return ExampleStream(task.source.units, ExampleBuilder(task.vocabulary, preprocessing, phase.examples), share)
 
 
-def _last_state(run: Run) -> tuple[int, int, dict[str, Any] | None]:
-    """Phase and epoch to go on with, and the state to go on from; None at the very start."""
+def _last_state() -> dict[str, Any] | None:
+    """What `_report` wrote last; None at the very start."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return 0, 0, None
+        return None
     with checkpoint.as_directory() as folder:
         file = Path(folder) / STATE_FILE
-        if not file.is_file():
-            raise ModelError(f"checkpoint {checkpoint.path} has no {STATE_FILE}; delete that checkpoint folder")
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError) as error:
-            raise ModelError(f"checkpoint {file} is damaged ({error}); delete that checkpoint folder") from error
-    phase, epoch = state["phase"], state["epoch"] + 1
-    if epoch == run.phases[phase].epochs:
-        return phase + 1, 0, state
-    return phase, epoch, state
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise ModelError(
+                f"checkpoint {checkpoint.path}: {STATE_FILE} cannot be read ({error}); "
+                "move the .training folder away to start again"
+            ) from error
+    return state
 
 
 def _report(
