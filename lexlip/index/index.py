@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from lexlip.errors import IndexFormatError, QueryError
 from lexlip.index.manifest import Manifest, read_manifest
-from lexlip.index.query import checked_query
+from lexlip.index.query import query_arrays
 from lexlip.index.shard import Shard
 from lexlip.tables import LexiconVector
+
+_QUERIES_AT_ONCE = 32  # what a thread takes at a time from a batch
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class DocumentFilter:
     """Which documents a search may return, prepared by `Index.document_filter`.
 
     Attributes:
-        allowed: one array a shard.
+        words: one array a shard, a bit a document in the order in which it is stored.
     """
 
-    allowed: tuple[np.ndarray, ...]
+    words: tuple[np.ndarray, ...]
 
 
 class Index:
@@ -60,7 +62,6 @@ class Index:
         self._first = np.concatenate([[0], np.cumsum([shard.documents for shard in shards])]).astype(np.int64)
         self.documents = int(self._first[-1])
         self.bytes = sum(shard.entry.postings.bytes for shard in shards)
-        self._impact_bits = max((shard.impact_bits for shard in shards), default=8)
 
     @classmethod
     def open(cls, path: str | Path, *, shards: Sequence[int] | None = None) -> "Index":
@@ -81,36 +82,37 @@ class Index:
         return cls(manifest, [Shard(Path(path), entry) for entry in chosen])
 
     def search(
-        self, terms: np.ndarray, weights: np.ndarray, k: int = 10, *, allowed: np.ndarray | DocumentFilter | None = None
+        self,
+        terms: np.ndarray,
+        weights: np.ndarray,
+        k: int = 10,
+        *,
+        allowed: np.ndarray | DocumentFilter | None = None,
+        rerank: int = 0,
     ) -> Hits:
         """The k best documents by sum over shared terms of query weight x document weight; exact, ties by lower position.
 
-        Exact is meant over the quantised weights, with query weights rounded to 2^-20 of their sum or finer. A document whose score is 0 or
-        less is no hit.
+        Exact is meant over the quantised document weights, with query weights rounded to 2^-23 of their sum or finer.
+        A document whose score is 0 or less is no hit.
 
         Args:
             terms: [n] distinct term ids, 1 to 512, in any order.
             weights: [n] finite and not 0; a negative weight counts against the documents that have the term.
             k: 1 to 1,000.
-            allowed: [documents] bool, or a `DocumentFilter` prepared for many searches; other documents are left out before the top k.
+            allowed: [documents] bool, or a `DocumentFilter` prepared for many searches; other documents are left out
+                before the top k.
+            rerank: when above 0, that many hits (at least k) are found first, and put in order by their weights before
+                quantisation (needs `BuildSettings.keep_exact_weights`).
 
         Raises:
-            QueryError: unsuitable terms, weights, k or filter.
+            QueryError: unsuitable terms, weights, k or filter, or no exact weights to rerank with.
+            IndexFormatError: a posting list that is needed is damaged.
         """
-        query = checked_query(terms, weights, k, self.manifest.vocabulary_terms, self._impact_bits)
-        document_filter = self._prepared(allowed)
-        found_positions, found_scores = [], []
-        for number, shard in enumerate(self._shards):
-            positions, scores = shard.search(
-                query, k, None if document_filter is None else document_filter.allowed[number]
-            )
-            found_positions.append(positions + self._first[number])
-            found_scores.append(scores * (query.unit * shard.step))
-        if not found_positions:
-            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        positions, scores = np.concatenate(found_positions), np.concatenate(found_scores)
-        order = np.lexsort((positions, -scores))[:k]
-        return Hits(positions[order], scores[order].astype(np.float32))
+        wanted = max(k, rerank)
+        query_terms, query_weights = query_arrays(terms, weights, wanted)
+        starts = np.array([0, query_terms.size], np.int64)
+        hits = self._answer(starts, query_terms, query_weights, wanted, 0, 1, self._prepared(allowed))[0]
+        return hits if rerank == 0 else self._reranked(hits, query_terms, query_weights, k)
 
     def search_batch(
         self,
@@ -120,16 +122,75 @@ class Index:
         threads: int = 1,
         allowed: np.ndarray | DocumentFilter | None = None,
     ) -> list[Hits]:
-        """`search` for many queries in one call; with several threads they run side by side, without the interpreter lock."""
+        """`search` for many queries in one call; several threads run side by side, without the interpreter lock."""
+        checked = [query_arrays(query.terms, query.weights, k) for query in queries]
+        if not checked:
+            return []
+        starts = np.concatenate([[0], np.cumsum([terms.size for terms, _ in checked])]).astype(np.int64)
+        all_terms = np.concatenate([terms for terms, _ in checked])
+        all_weights = np.concatenate([weights for _, weights in checked])
         document_filter = self._prepared(allowed)
 
-        def one(query: LexiconVector) -> Hits:
-            return self.search(query.terms, query.weights, k, allowed=document_filter)
+        def part(first: int) -> list[Hits]:
+            last = min(first + _QUERIES_AT_ONCE, len(checked))
+            return self._answer(starts, all_terms, all_weights, k, first, last, document_filter)
 
+        firsts = range(0, len(checked), _QUERIES_AT_ONCE)
         if threads == 1:
-            return [one(query) for query in queries]
+            return [hits for first in firsts for hits in part(first)]
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(one, queries))
+            return [hits for hits_of_part in pool.map(part, firsts) for hits in hits_of_part]
+
+    def _answer(
+        self,
+        starts: np.ndarray,
+        terms: np.ndarray,
+        weights: np.ndarray,
+        k: int,
+        first: int,
+        last: int,
+        document_filter: DocumentFilter | None,
+    ) -> list[Hits]:
+        """Searches all shards for queries [first, last) of a batch."""
+        queries = last - first
+        own_starts = starts[first : last + 1]
+        found = []
+        for number, shard in enumerate(self._shards):
+            positions = np.empty((queries, k), np.int64)
+            scores = np.empty((queries, k), np.float64)
+            counts = np.empty(queries, np.int64)
+            live = shard.live_words(None) if document_filter is None else document_filter.words[number]
+            shard.postings.answer(own_starts, terms, weights, k, 0, queries, live, positions, scores, counts)
+            if number > 0:
+                positions += self._first[number]
+            found.append((positions, scores, counts))
+        if len(found) == 1:
+            positions, scores, counts = found[0]
+            if queries == 1:
+                return [Hits(positions[0, : counts[0]], scores[0, : counts[0]].astype(np.float32))]
+            short = scores.astype(np.float32)
+            return [Hits(positions[query, :count], short[query, :count]) for query, count in enumerate(counts.tolist())]
+        return [self._merged(found, query, k) for query in range(queries)]
+
+    @staticmethod
+    def _merged(found: list[tuple[np.ndarray, np.ndarray, np.ndarray]], query: int, k: int) -> Hits:
+        if not found:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        positions = np.concatenate([positions[query, : counts[query]] for positions, _, counts in found])
+        scores = np.concatenate([scores[query, : counts[query]] for _, scores, counts in found])
+        order = np.lexsort((positions, -scores))[:k]
+        return Hits(positions[order], scores[order].astype(np.float32))
+
+    def _reranked(self, hits: Hits, terms: np.ndarray, weights: np.ndarray, k: int) -> Hits:
+        ascending = np.argsort(terms)
+        scores = np.empty(len(hits), np.float64)
+        for place, position in enumerate(hits.positions.tolist()):
+            shard, local = self._locate(position)
+            if shard.exact_weights is None:
+                raise QueryError("this index keeps no exact weights; build it with keep_exact_weights to rerank.")
+            scores[place] = shard.exact_weights.score(local, terms[ascending], weights[ascending])
+        order = np.lexsort((hits.positions, -scores))[:k]
+        return Hits(hits.positions[order], scores[order].astype(np.float32))
 
     def document_filter(self, allowed: np.ndarray) -> DocumentFilter:
         """Prepares a filter for many searches.
@@ -145,7 +206,8 @@ class Index:
             raise QueryError(
                 f"a filter is {self.documents} bools, one a document; this one is {allowed.dtype} {allowed.shape}."
             )
-        return DocumentFilter(tuple(np.split(allowed, self._first[1:-1])))
+        parts = np.split(allowed, self._first[1:-1])
+        return DocumentFilter(tuple(shard.live_words(part) for shard, part in zip(self._shards, parts, strict=True)))
 
     def _prepared(self, allowed: np.ndarray | DocumentFilter | None) -> DocumentFilter | None:
         return allowed if allowed is None or isinstance(allowed, DocumentFilter) else self.document_filter(allowed)
@@ -159,8 +221,8 @@ class Index:
     def contributions(self, position: int, terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """[len(terms)] float32: each query term's part of the score of the document; 0 where it lacks the term."""
         shard, local = self._locate(position)
-        impacts = shard.impacts(local, np.asarray(terms, np.int64))
-        return (np.asarray(weights, np.float64) * impacts * shard.step).astype(np.float32)
+        impacts = shard.postings.impacts(local, np.asarray(terms).astype(np.int64))
+        return (np.asarray(weights, np.float64) * impacts * shard.postings.step).astype(np.float32)
 
     def stored(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """The stored fields of documents: "id" and every further column of the vector files (captions, thumbnail bytes, ...)."""
@@ -200,5 +262,6 @@ class Index:
     def vector(self, position: int) -> LexiconVector:
         """The indexed vector of a document: pruned, quantised, weights as floats again."""
         shard, local = self._locate(position)
-        terms, impacts = shard.vector(local)
-        return LexiconVector(terms, (impacts * shard.step).astype(np.float32))
+        impacts = shard.postings.impacts(local, np.arange(self.manifest.vocabulary_terms))
+        terms = np.flatnonzero(impacts).astype(np.int32)
+        return LexiconVector(terms, (impacts[terms] * shard.postings.step).astype(np.float32))

@@ -37,9 +37,20 @@ def write_sections(folder: Path, stem: str, kind: str, arrays: Mapping[str, np.n
         arrays: one-dimensional arrays by name.
     """
     temporary = folder / f"{stem}.{kind}.tmp-{os.getpid()}"
+    try:
+        size, header_checksum = _write_content(temporary, kind, arrays)
+        entry = FileEntry(f"{stem}-{header_checksum:016x}.{kind}", size, f"{header_checksum:016x}")
+        publish_file(temporary, folder / entry.name)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return entry
+
+
+def _write_content(path: Path, kind: str, arrays: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Writes header and sections durably; returns the size of the file and the checksum of its header."""
     table = []
     offset = _HEADER_BYTES
-    with temporary.open("wb") as file:
+    with path.open("wb") as file:
         file.write(bytes(_HEADER_BYTES))
         for name, array in arrays.items():
             content = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
@@ -57,9 +68,7 @@ def write_sections(folder: Path, stem: str, kind: str, arrays: Mapping[str, np.n
         file.write(header + struct.pack("<Q", header_checksum))
         file.flush()
         os.fsync(file.fileno())
-    entry = FileEntry(f"{stem}-{header_checksum:016x}.{kind}", offset, f"{header_checksum:016x}")
-    publish_file(temporary, folder / entry.name)
-    return entry
+    return offset, header_checksum
 
 
 def map_file(folder: Path, entry: FileEntry) -> np.ndarray:
@@ -90,6 +99,7 @@ class Sections:
     Attributes:
         path: where it is.
         bytes: size of the file.
+        data: [bytes] uint8, the whole file, read-only.
     """
 
     def __init__(self, folder: Path, entry: FileEntry, kind: str) -> None:
@@ -100,27 +110,27 @@ class Sections:
         """
         self.path = folder / entry.name
         self.bytes = entry.bytes
-        self._data = map_file(folder, entry)
-        if self._data.size < _HEADER_BYTES or bytes(self._data[:8]) != _MAGIC:
+        self.data = map_file(folder, entry)
+        if self.data.size < _HEADER_BYTES or bytes(self.data[:8]) != _MAGIC:
             raise IndexFormatError(f"{self.path}: this is not a file of a LexLIP index.")
-        written = int(self._data[_HEADER_BYTES - 8 : _HEADER_BYTES].view(np.uint64)[0])
-        if written != checksum(self._data[: _HEADER_BYTES - 8]) or f"{written:016x}" != entry.checksum:
+        written = int(self.data[_HEADER_BYTES - 8 : _HEADER_BYTES].view(np.uint64)[0])
+        if written != checksum(self.data[: _HEADER_BYTES - 8]) or f"{written:016x}" != entry.checksum:
             raise IndexFormatError(
                 f"{self.path}: the checksum of its header does not fit; the file is damaged or not the one published."
             )
-        _, found_kind, version, count, size = _PREFIX.unpack_from(self._data)
+        _, found_kind, version, count, size = _PREFIX.unpack_from(self.data)
         if version != FORMAT_VERSION:
             raise IndexFormatError(
                 f"{self.path}: format version {version}, but this program reads version {FORMAT_VERSION}."
             )
-        if found_kind.rstrip(b"\0").decode() != kind or size != self._data.size:
+        if found_kind.rstrip(b"\0").decode() != kind or size != self.data.size:
             raise IndexFormatError(
-                f"{self.path}: holds {found_kind!r} in {size} bytes, not {kind!r} in {self._data.size}."
+                f"{self.path}: holds {found_kind!r} in {size} bytes, not {kind!r} in {self.data.size}."
             )
         self._table: dict[str, tuple[np.dtype, int, int, int, int]] = {}
         for number in range(count):
             name, numpy_type, offset, length, items, section_checksum = _SECTION.unpack_from(
-                self._data, _PREFIX.size + number * _SECTION.size
+                self.data, _PREFIX.size + number * _SECTION.size
             )
             dtype = np.dtype(numpy_type.rstrip(b"\0").decode())
             self._table[name.rstrip(b"\0").decode()] = (dtype, offset, length, items, section_checksum)
@@ -128,7 +138,11 @@ class Sections:
     def __getitem__(self, name: str) -> np.ndarray:
         """A read-only view of a section; its content is not checked (see `verify`)."""
         dtype, offset, _, items, _ = self._table[name]
-        return self._data[offset : offset + items * dtype.itemsize].view(dtype)
+        return self.data[offset : offset + items * dtype.itemsize].view(dtype)
+
+    def offset(self, name: str) -> int:
+        """The byte of the file at which a section begins."""
+        return self._table[name][1]
 
     def verify(self, *names: str) -> None:
         """Checks the named sections, or all of them, against their checksums.
@@ -138,7 +152,7 @@ class Sections:
         """
         for name in names or self._table:
             _, offset, length, _, written = self._table[name]
-            if checksum(self._data[offset : offset + length]) != written:
+            if checksum(self.data[offset : offset + length]) != written:
                 raise IndexFormatError(
                     f"{self.path}: section {name} is damaged (its checksum does not fit). Copy the file again or build the index again."
                 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 SMALLEST_IMPACT_BITS = 4
 LARGEST_IMPACT_BITS = 8
+LARGEST_ROW_SHARE = 0.9  # so that a list of gaps has fewer entries than 16 bits can count
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class BuildSettings:
             are built apart and their scores should be equal to the last bit; a larger weight in the data is then an error.
         ordering_terms: heaviest terms a document that decide which documents are stored side by side. 0 keeps the input order
             (builds faster, searches slower).
+        row_share: a term in more than this share of the blocks of 64 documents is laid out for direct access, which is
+            faster and larger: 0.1 is fast, 0.25 small.
         keep_exact_weights: also write the weights as 16-bit floats in a file of their own, so that `Index.search` can rerank.
     """
 
@@ -25,6 +28,7 @@ class BuildSettings:
     impact_bits: int = 8
     maximum_weight: float | None = None
     ordering_terms: int = 16
+    row_share: float = 0.1
     keep_exact_weights: bool = False
 
     def __post_init__(self) -> None:
@@ -36,5 +40,7 @@ class BuildSettings:
             raise ValueError(f"top_terms is {self.top_terms}; it must be at least 1, or None to keep all terms")
         if self.maximum_weight is not None and not self.maximum_weight > 0:
             raise ValueError(f"maximum_weight is {self.maximum_weight}; it must be positive")
+        if not 0 < self.row_share <= LARGEST_ROW_SHARE:
+            raise ValueError(f"row_share is {self.row_share}; it must be above 0 and at most {LARGEST_ROW_SHARE}")
         if self.ordering_terms < 0:
             raise ValueError(f"ordering_terms is {self.ordering_terms}; it must be 0 or more")

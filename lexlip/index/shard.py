@@ -1,16 +1,23 @@
-"""One open shard: its mapped posting lists, id map, deletions and stored fields."""
+"""One open shard: its posting lists, deletions and stored fields."""
 
 from pathlib import Path
 
 import numpy as np
 
-from lexlip.index.exhaustive import exhaustive_search
+from lexlip.errors import IndexFormatError
+from lexlip.index.exact_weights import ExactWeights
 from lexlip.index.identifiers import candidate_positions
-from lexlip.index.manifest import ShardEntry
-from lexlip.index.quantisation import impact_step
-from lexlip.index.query import Query
-from lexlip.index.sections import Sections
+from lexlip.index.manifest import FileEntry, ShardEntry
+from lexlip.index.postings import Postings
+from lexlip.index.sections import Sections, write_sections
 from lexlip.index.stored import StoredFields
+
+_ALL_LIVE = np.zeros(0, np.uint64)
+
+
+def write_tombstones(folder: Path, stem: str, deleted: np.ndarray) -> FileEntry:
+    """Writes which documents of a shard are deleted: [documents] bool by position."""
+    return write_sections(folder, stem, "deleted", {"deleted": np.packbits(deleted)})
 
 
 class Shard:
@@ -19,7 +26,8 @@ class Shard:
     Attributes:
         entry: what the manifest says about it.
         documents: positions in it, deleted documents included.
-        impact_bits, step: quantisation; a weight is impact x step.
+        postings: its posting lists.
+        stored: its stored fields.
     """
 
     def __init__(self, folder: Path, entry: ShardEntry) -> None:
@@ -30,48 +38,49 @@ class Shard:
         """
         self.entry = entry
         self.documents = entry.documents
-        self._postings = Sections(folder, entry.postings, "postings")
-        self._identifiers = Sections(folder, entry.identifiers, "ids")
-        self.stored = StoredFields(folder, entry.stored, self._identifiers)
-        self._postings.verify("settings")
-        settings = self._postings["settings"]
-        self.impact_bits = int(settings[1])
-        self.step = impact_step(float(settings[2]), self.impact_bits)
-        self._live: np.ndarray | None = None
+        self._folder = folder
+        self.postings = Postings(folder, entry.postings)
+        self.identifiers = Sections(folder, entry.identifiers, "ids")
+        self.stored = StoredFields(folder, entry.stored, self.identifiers)
+        if self.postings.documents != entry.documents or self.identifiers["hashes"].size != entry.documents:
+            raise IndexFormatError(
+                f"{folder}: shard {entry.shard} has {entry.documents} documents by the manifest, {self.postings.documents} by "
+                f"{entry.postings.name} and {self.identifiers['hashes'].size} by {entry.identifiers.name}."
+            )
+        self.deleted: np.ndarray | None = None
+        self._live = _ALL_LIVE
+        self._identifiers_checked = False
+        self._exact_weights: ExactWeights | None = None
         if entry.tombstones is not None:
             tombstones = Sections(folder, entry.tombstones, "deleted")
             tombstones.verify()
-            self._live = np.unpackbits(tombstones["deleted"], count=self.documents) == 0
+            self.deleted = np.unpackbits(tombstones["deleted"], count=self.documents).astype(bool)
+            self._live = self.postings.allowed_words(~self.deleted)
 
-    def search(self, query: Query, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """The k best live, allowed documents: positions [n] int64 in the shard and scores [n] int64 in query units x impacts."""
-        starts, terms, impacts = self._postings["starts"], self._postings["terms"], self._postings["impacts"]
-        kept = np.ones(self.documents, bool) if allowed is None else allowed.copy()
-        if self._live is not None:
-            kept &= self._live
-        all_impacts = np.where(np.repeat(kept, np.diff(starts)), impacts, 0)
-        return exhaustive_search(starts, terms, all_impacts, query.terms, query.weights, k)
+    def live_words(self, allowed: np.ndarray | None) -> np.ndarray:
+        """The documents a search may return, as the kernels want them: live ones that are also `allowed` [documents] bool."""
+        if allowed is None:
+            return self._live
+        return self.postings.allowed_words(allowed if self.deleted is None else allowed & ~self.deleted)
 
-    def impacts(self, position: int, terms: np.ndarray) -> np.ndarray:
-        """[len(terms)] uint8 impacts of a document; 0 where it lacks the term."""
-        own_terms, own_impacts = self.vector(position)
-        dense = np.zeros(max(int(own_terms.max(initial=0)), int(terms.max(initial=0))) + 1, np.uint8)
-        dense[own_terms] = own_impacts
-        return dense[terms]
-
-    def vector(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Terms [n] int32 ascending and impacts [n] uint8 of a document."""
-        starts = self._postings["starts"]
-        here = slice(int(starts[position]), int(starts[position + 1]))
-        return self._postings["terms"][here].astype(np.int32), self._postings["impacts"][here]
+    @property
+    def exact_weights(self) -> ExactWeights | None:
+        """The weights before quantisation, when they were kept."""
+        if self._exact_weights is None and self.entry.exact_weights is not None:
+            self._exact_weights = ExactWeights(self._folder, self.entry.exact_weights)
+        return self._exact_weights
 
     def is_live(self, position: int) -> bool:
         """Whether the document was not deleted."""
-        return self._live is None or bool(self._live[position])
+        return self.deleted is None or not self.deleted[position]
 
     def position_of(self, id: str) -> int | None:
-        """The position of a live document with this id."""
-        for position in candidate_positions(self._identifiers["hashes"], self._identifiers["hash_positions"], id):
-            if self.is_live(int(position)) and self.stored.row(int(position))["id"] == id:
-                return int(position)
+        """The position of the live document with this id, or None."""
+        if not self._identifiers_checked:
+            self.identifiers.verify("hashes", "hash_positions")
+            self._identifiers_checked = True
+        for candidate in candidate_positions(self.identifiers["hashes"], self.identifiers["hash_positions"], id):
+            position = int(candidate)
+            if self.is_live(position) and self.stored.row(position)["id"] == id:
+                return position
         return None

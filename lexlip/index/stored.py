@@ -33,7 +33,17 @@ class StoredWriter:
         self._pending_rows = 0
         self._offsets: list[int] = []
 
-    def append(self, rows: pa.RecordBatch, source: str) -> None:
+    def __enter__(self) -> "StoredWriter":
+        """The writer itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Removes the temporary file when it was not published."""
+        if not self._sink.closed:
+            self._sink.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def append(self, rows: pa.RecordBatch) -> None:
         """Adds rows.
 
         Raises:
@@ -41,12 +51,21 @@ class StoredWriter:
         """
         if not rows.schema.equals(self._schema):
             raise DataError(
-                f"{source}: columns {rows.schema.names} with other names or types than in the first file ({self._schema.names})."
+                f"{self._stem}: the vector files differ in their columns: {rows.schema.to_string()} against "
+                f"{self._schema.to_string()} in the first."
             )
         self._pending.append(rows)
         self._pending_rows += rows.num_rows
         if self._pending_rows >= BATCH_ROWS:
             self._flush(complete=False)
+
+    def id_of(self, row: int) -> str:
+        """The id of a row that was added; for messages, so it may be slow."""
+        self._flush(complete=True)
+        self._writer.close()
+        self._sink.close()
+        with pa.memory_map(str(self._temporary)) as source:
+            return pa.ipc.open_file(source).read_all().column("id")[row].as_py()
 
     def _flush(self, complete: bool) -> None:
         table = pa.Table.from_batches(self._pending, self._schema)

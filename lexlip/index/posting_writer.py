@@ -1,0 +1,310 @@
+"""Writes the posting lists of a shard (geometry in `layout.py`) from postings sorted by term and document."""
+
+import numpy as np
+from numba import njit
+
+from lexlip.index.checksum import xxh64
+from lexlip.index.layout import (
+    BLOCK_SHIFT,
+    BRIDGE,
+    GAP_RECORD_BYTES,
+    HIGHEST_LEVEL,
+    READ_AHEAD_BYTES,
+    ROW_LIST,
+    ROW_RECORD_BYTES,
+    TERM_RECORD_BYTES,
+    bucket_count,
+    bucket_shift,
+    count_code,
+    gap_list_header_bytes,
+    is_bitmap,
+    padded_groups,
+    row_list_header_bytes,
+)
+
+_BLOCK_MASK = (1 << BLOCK_SHIFT) - 1
+
+
+@njit(cache=True, nogil=True)
+def invert(starts, terms, impacts, order, vocabulary_terms):
+    """Turns documents with terms into terms with documents.
+
+    Args:
+        starts: [documents + 1] int64, where a document begins in `terms` and `impacts`.
+        terms: [postings] int32.
+        impacts: [postings] uint8.
+        order: [documents] int32, the document stored at each internal number.
+        vocabulary_terms: size of the vocabulary.
+
+    Returns:
+        list_starts [vocabulary_terms + 1] int64, documents [postings] int32 (internal numbers, ascending inside a term), impacts.
+    """
+    list_starts = np.zeros(vocabulary_terms + 1, np.int64)
+    for posting in range(terms.size):
+        list_starts[terms[posting] + 1] += 1
+    for term in range(vocabulary_terms):
+        list_starts[term + 1] += list_starts[term]
+    write = list_starts[:-1].copy()
+    documents = np.empty(terms.size, np.int32)
+    list_impacts = np.empty(terms.size, np.uint8)
+    for number in range(order.size):
+        row = order[number]
+        for posting in range(starts[row], starts[row + 1]):
+            term = terms[posting]
+            documents[write[term]] = number
+            list_impacts[write[term]] = impacts[posting]
+            write[term] += 1
+    return list_starts, documents, list_impacts
+
+
+@njit(cache=True, nogil=True)
+def _block_end(documents, posting, end):
+    """One past the last posting in the block of `posting`."""
+    block = documents[posting] >> BLOCK_SHIFT
+    while posting < end and documents[posting] >> BLOCK_SHIFT == block:
+        posting += 1
+    return posting
+
+
+@njit(cache=True, nogil=True)
+def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits, sizes):
+    """Decides the kind of every list and fills `sizes` [terms, 4] int64: bytes, entries, highest impact, bucket shift or ROW_LIST.
+
+    Args:
+        list_starts, documents, impacts: postings by term, from `invert`.
+        blocks: blocks of the shard.
+        row_share: a term in more than this share of the blocks gets a row list.
+        slice_bits: [16] bits by count code.
+        sizes: the result; all 0 for a term without postings.
+    """
+    groups = padded_groups(blocks)
+    for term in range(sizes.shape[0]):
+        posting, end = list_starts[term], list_starts[term + 1]
+        entries = bridges = bits = highest = 0
+        previous = np.int64(0)
+        while posting < end:
+            block = np.int64(documents[posting] >> BLOCK_SHIFT)
+            after = _block_end(documents, posting, end)
+            entries += 1
+            bridges += max(np.int64(0), block - previous - 1) // BRIDGE
+            previous = block
+            bits += slice_bits[count_code(after - posting)]
+            for inside in range(posting, after):
+                highest = max(highest, np.int64(impacts[inside]))
+            posting = after
+        if entries == 0:
+            continue
+        if entries > row_share * blocks:
+            shift = ROW_LIST
+            header = row_list_header_bytes(groups, entries)
+        else:
+            entries += bridges
+            shift = bucket_shift(blocks, entries)
+            header = gap_list_header_bytes(blocks, shift, entries)
+        sizes[term, 0] = (header + ((bits + 7) >> 3) + 7) >> 3 << 3
+        sizes[term, 1] = entries
+        sizes[term, 2] = highest
+        sizes[term, 3] = shift
+
+
+@njit(inline="always")
+def _put(data, offset, width, value):
+    """Stores `width` little-endian bytes of `value`."""
+    for byte in range(width):
+        data[offset + byte] = (value >> (8 * byte)) & 255
+
+
+@njit(inline="always")
+def _put_bits(data, bit, width, value):
+    """Adds `width` bits of `value` at position `bit` of zeroed bytes."""
+    value = value << (bit & 7)
+    byte = bit >> 3
+    end = (bit + width + 7) >> 3
+    while byte < end:
+        data[byte] |= value & 255
+        value >>= 8
+        byte += 1
+
+
+@njit(cache=True, nogil=True)
+def _write_slice(documents, impacts, posting, after, impact_bits, data, bit):
+    """Writes the postings of one block at position `bit`."""
+    if is_bitmap(count_code(after - posting)):
+        for inside in range(posting, after):
+            document = documents[inside] & _BLOCK_MASK
+            _put_bits(data, bit + document, 1, 1)
+            _put_bits(data, bit + 64 + (inside - posting) * impact_bits, impact_bits, np.int64(impacts[inside]))
+    else:
+        for inside in range(posting, after):
+            value = np.int64(documents[inside] & _BLOCK_MASK) | (np.int64(impacts[inside]) << BLOCK_SHIFT)
+            _put_bits(data, bit, BLOCK_SHIFT + impact_bits, value)
+            bit += BLOCK_SHIFT + impact_bits
+
+
+@njit(cache=True, nogil=True)
+def _level(impacts, posting, after, highest):
+    """Highest impact of some postings in fifteenths of the term's highest, rounded up."""
+    top = np.int64(0)
+    for inside in range(posting, after):
+        top = max(top, np.int64(impacts[inside]))
+    return (top * HIGHEST_LEVEL + highest - 1) // highest
+
+
+@njit(cache=True, nogil=True)
+def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, impact_bits, slice_bits, data, base):
+    """Writes one row list at byte `base` of zeroed `data`."""
+    groups = padded_groups(blocks)
+    half = groups // 2
+    summary = base + groups // 8 * ROW_RECORD_BYTES
+    marks = summary + half
+    first_bit = (marks + entries) * 8
+    bit = first_bit
+    entry = 0
+    for word in range(groups // 8):
+        record = base + word * ROW_RECORD_BYTES
+        _put(data, record + 8, 4, bit - first_bit)
+        _put(data, record + 12, 2, entry)
+        while posting < end and documents[posting] >> BLOCK_SHIFT >> 6 == word:
+            block = np.int64(documents[posting] >> BLOCK_SHIFT)
+            after = _block_end(documents, posting, end)
+            _put_bits(data, record * 8 + (block & 63), 1, 1)
+            level = _level(impacts, posting, after, highest)
+            code = count_code(after - posting)
+            data[marks + entry] = (level << 4) | code
+            group = block >> 3
+            side = 4 if group >= half else 0
+            cell = summary + (group - half if group >= half else group)
+            if level > (data[cell] >> side) & 15:
+                data[cell] = (data[cell] & (240 if side == 0 else 15)) | (level << side)
+            _write_slice(documents, impacts, posting, after, impact_bits, data, bit)
+            bit += slice_bits[code]
+            entry += 1
+            posting = after
+
+
+@njit(cache=True, nogil=True)
+def _write_gap_list(
+    documents, impacts, posting, end, blocks, entries, highest, shift, impact_bits, slice_bits, data, base
+):
+    """Writes one gap list at byte `base` of zeroed `data`."""
+    buckets = bucket_count(blocks, shift)
+    gaps = base + (buckets + 1) * GAP_RECORD_BYTES
+    marks = gaps + entries
+    first_bit = (marks + entries) * 8
+    bit = first_bit
+    entry = 0
+    bucket = 0
+    previous = np.int64(0)
+    while posting < end:
+        block = np.int64(documents[posting] >> BLOCK_SHIFT)
+        while bucket <= block >> shift:
+            _put(data, base + bucket * GAP_RECORD_BYTES, 8, (bit - first_bit) | (entry << 32) | (previous << 48))
+            bucket += 1
+        while block - previous > BRIDGE:
+            data[gaps + entry] = BRIDGE
+            entry += 1
+            previous += BRIDGE
+        after = _block_end(documents, posting, end)
+        code = count_code(after - posting)
+        data[gaps + entry] = block - previous
+        data[marks + entry] = (_level(impacts, posting, after, highest) << 4) | code
+        _write_slice(documents, impacts, posting, after, impact_bits, data, bit)
+        bit += slice_bits[code]
+        entry += 1
+        previous = block
+        posting = after
+    while bucket <= buckets:
+        _put(data, base + bucket * GAP_RECORD_BYTES, 8, (bit - first_bit) | (entry << 32) | (previous << 48))
+        bucket += 1
+
+
+@njit(cache=True, nogil=True)
+def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, table, data):
+    """Writes all lists one behind the other.
+
+    Args:
+        list_starts, documents, impacts: postings by term, from `invert`.
+        blocks: blocks of the shard.
+        impact_bits: bits of an impact.
+        slice_bits: [16] bits by count code.
+        sizes: [terms, 4] from `measure_lists`.
+        table: [(lists + 1) x TERM_RECORD_BYTES] uint8, zeros; becomes the term table.
+        data: [bytes of all lists + READ_AHEAD_BYTES] uint8, zeros; becomes the lists.
+    """
+    base = 0
+    number = 0
+    for term in range(sizes.shape[0]):
+        size, entries, highest, shift = sizes[term, 0], sizes[term, 1], sizes[term, 2], sizes[term, 3]
+        if size == 0:
+            continue
+        posting, end = list_starts[term], list_starts[term + 1]
+        if shift == ROW_LIST:
+            _write_row_list(
+                documents, impacts, posting, end, blocks, entries, highest, impact_bits, slice_bits, data, base
+            )
+        else:
+            _write_gap_list(
+                documents, impacts, posting, end, blocks, entries, highest, shift, impact_bits, slice_bits, data, base
+            )
+        record = number * TERM_RECORD_BYTES
+        _put(table, record, 4, base >> 3)
+        _put(table, record + 8, 2, entries)
+        table[record + 10] = highest
+        table[record + 11] = shift
+        base += size
+        number += 1
+    _put(table, number * TERM_RECORD_BYTES, 4, base >> 3)
+
+
+@njit(cache=True, nogil=True)
+def checksum_lists(table, data):
+    """Fills the checksums of the term table; `data` [bytes] uint8 read-only holds the lists."""
+    for number in range(table.size // TERM_RECORD_BYTES - 1):
+        record = number * TERM_RECORD_BYTES
+        start = end = np.int64(0)
+        for byte in range(4):
+            start |= np.int64(table[record + byte]) << (8 * byte)
+            end |= np.int64(table[record + TERM_RECORD_BYTES + byte]) << (8 * byte)
+        _put(table, record + 4, 4, np.int64(xxh64(data, start << 3, end << 3) & np.uint64(0xFFFFFFFF)))
+
+
+def encode_lists(
+    list_starts: np.ndarray,
+    documents: np.ndarray,
+    impacts: np.ndarray,
+    blocks: int,
+    impact_bits: int,
+    row_share: float,
+    slice_bits: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The sections "directory", "table" and "lists" of a postings file.
+
+    Args:
+        list_starts: [terms + 1] int64 from `invert`.
+        documents: [postings] int32.
+        impacts: [postings] uint8, at least 1.
+        blocks: blocks of the shard, at least 1.
+        impact_bits: bits of an impact.
+        row_share: a term in more than this share of the blocks gets a row list: larger and faster.
+        slice_bits: [16] from `layout.slice_bits`.
+    """
+    terms = list_starts.size - 1
+    sizes = np.zeros((terms, 4), np.int64)
+    measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits, sizes)
+    present = sizes[:, 0] > 0
+    table = np.zeros((int(present.sum()) + 1) * TERM_RECORD_BYTES, np.uint8)
+    data = np.zeros(int(sizes[:, 0].sum()) + READ_AHEAD_BYTES, np.uint8)
+    write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, table, data)
+    read_only = data.view()
+    read_only.flags.writeable = False
+    checksum_lists(table, read_only)
+    return {"directory": _directory(present), "table": table, "lists": data}
+
+
+def _directory(present: np.ndarray) -> np.ndarray:
+    """For each 64 terms a record of 12 bytes: bitmap of those with a list, and the number of the first list."""
+    padded = np.zeros(-(-present.size // 64) * 64, bool)
+    padded[: present.size] = present
+    bitmaps = np.packbits(padded.reshape(-1, 64), axis=1, bitorder="little")
+    before = np.concatenate([[0], np.cumsum(padded.reshape(-1, 64).sum(1))[:-1]]).astype("<u4")
+    return np.hstack([bitmaps, before.view(np.uint8).reshape(-1, 4)]).reshape(-1)
