@@ -1,1 +1,1 @@
-"""Training objectives, one file each. They take a model's views of a batch and return named scalars; the phase adds them up."""
+"""Training objectives, one file each: from a model's views of a batch to named scalars, which the phase adds up."""

@@ -2,8 +2,8 @@
 
 Shapes: B captions, L tokens, D width, V vocabulary.
 
-The weakened decoder fills a heavily masked caption with the help of one vector: the lexicon vector of the caption, or of its image,
-as a mixture of word embeddings. That makes the vector name the words that matter.
+The weakened decoder fills a heavily masked caption with the help of one vector: the lexicon vector of the caption, or
+of its image, as a mixture of word embeddings. That makes the vector name the words that matter.
 """
 
 from dataclasses import dataclass

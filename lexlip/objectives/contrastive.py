@@ -2,8 +2,9 @@
 
 Shapes: N images and B captions of this worker; K keys of all workers; Q queries; X vector width.
 
-Each worker scores its own queries against the keys of all workers. Gradients cross workers, so that several workers give exactly the
-loss and the gradient of one worker with the whole batch, once data-parallel training averages the workers' gradients.
+Each worker scores its own queries against the keys of all workers. Gradients cross workers, so that several workers
+give exactly the loss and the gradient of one worker with the whole batch, once data-parallel training averages the
+workers' gradients.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ NO_SCORE = torch.finfo(torch.float32).min / 4
 def normalised(vectors: Tensor) -> Tensor:
     """Rows scaled to unit length, in single precision."""
     return functional.normalize(vectors.float(), dim=-1)
+
+
+def scores(queries_QX: Tensor, keys_KX: Tensor, temperature: Tensor | float) -> Tensor:
+    """[Q, K] products divided by the temperature; in single precision also where the towers run in half precision.
+
+    A temperature of 0.05 stretches products to 0..20, where half precision is a matter of tenths.
+    """
+    with torch.autocast(queries_QX.device.type, enabled=False):
+        return queries_QX @ keys_KX.T / temperature
 
 
 def info_nce_sum(scores_QK: Tensor, positives_QK: Tensor) -> Tensor:
@@ -66,8 +76,8 @@ def contrastive_loss(
     # Both directions have the same positive pairs in all, so one count serves.
     pairs = (all_image_keys_K[:, None] == all_text_keys_K[None, :]).sum()
     for queries_QX, query_keys_Q, keys_KX, key_keys_K in parts:
-        scores_QK = queries_QX @ keys_KX.T / temperature
-        loss = loss + info_nce_sum(scores_QK, query_keys_Q[:, None] == key_keys_K[None, :])
+        positives_QK = query_keys_Q[:, None] == key_keys_K[None, :]
+        loss = loss + info_nce_sum(scores(queries_QX, keys_KX, temperature), positives_QK)
     return 0.5 * loss * worker_count() / pairs
 
 
@@ -95,11 +105,3 @@ class InBatchContrastive:
             temperature,
         )
         return {"contrastive": self.weight * loss}
-
-
-@torch.no_grad()
-def in_batch_recall(views: Views) -> Tensor:
-    """Share of this worker's captions whose image scores highest among this worker's images."""
-    scores_BN = normalised(views.text_vectors_BX) @ normalised(views.image_vectors_NX).T
-    best_B = scores_BN.argmax(dim=1)
-    return (views.batch.image_keys_N[best_B] == views.batch.caption_keys_B).float().mean()

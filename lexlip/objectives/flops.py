@@ -2,8 +2,8 @@
 
 Shapes: B rows, V vocabulary.
 
-The sum over terms of the squared mean weight falls when weights shrink and, for equal mass, when rows use different terms. It is applied
-to the weights themselves: on unit-length vectors it is bounded by 1 and hardly sparsifies.
+The sum over terms of the squared mean weight falls when weights shrink and, for equal mass, when rows use different
+terms. It is applied to the weights themselves: on unit-length vectors it is bounded by 1 and hardly sparsifies.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Flops:
 
     Attributes:
         weight: at full strength.
-        ramp_share: share of the phase's steps over which the weight grows quadratically from 0; SPLADE's guard against collapse.
+        ramp_share: share of the phase's steps over which the weight grows quadratically from 0; SPLADE's guard against
+            collapse.
     """
 
     weight: float = 0.002

@@ -34,6 +34,16 @@ def gather_keys(keys_B: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def part_of_mean(total: Tensor, count: Tensor) -> Tensor:
+    """This worker's part of a mean over the items of all workers: the parts' mean over workers is that mean.
+
+    Args:
+        total: sum over this worker's items.
+        count: how many they are; workers may have different numbers.
+    """
+    return total * worker_count() / gather_keys(count[None]).sum().clamp(min=1)
+
+
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows_BX: Tensor) -> Tensor:
@@ -42,7 +52,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, grad_gathered: Tensor) -> Tensor:  # type: ignore[override]
-        grad_gathered = grad_gathered.contiguous()
+        # A copy: other parts of the graph may hold the same gradient.
+        grad_gathered = grad_gathered.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(grad_gathered)  # sums over the losses of all workers
         start = distributed.get_rank() * context.rows
         return grad_gathered[start : start + context.rows]

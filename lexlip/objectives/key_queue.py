@@ -1,9 +1,11 @@
 """A ring buffer of sparse momentum keys.
 
-Shapes: Q entries, C entries of a chunk, K kept terms an entry, B queries, X vector width (the vocabulary, for lexicon models).
+Shapes: Q entries, C entries of a chunk, K kept terms an entry, B queries, X vector width (the vocabulary, for lexicon
+models).
 
-Two queues of 11,520 dense vectors over 30,522 terms would be 2.8 GB in single precision. Keys are sparse, so the queue keeps the K heaviest
-entries of each (256: 18 MB a queue) and makes a few hundred of them dense at a time to score queries.
+Two queues of 11,520 dense vectors over 30,522 terms would be 2.8 GB in single precision. Keys are sparse, so the queue
+keeps the K heaviest entries of each (256: 18 MB a queue) and makes a few hundred of them dense at a time to score
+queries.
 """
 
 from collections.abc import Iterator
@@ -43,7 +45,7 @@ class KeyQueue(nn.Module):
         """Adds keys, wrapping around; of more than Q keys the last Q stay."""
         entries, kept = self.terms_QK.shape
         keys_BX, image_keys_B = keys_BX[-entries:], image_keys_B[-entries:]
-        weights_BK, terms_BK = keys_BX.abs().topk(kept, dim=1, sorted=False)
+        terms_BK = keys_BX.abs().topk(kept, dim=1, sorted=False).indices
         weights_BK = keys_BX.gather(1, terms_BK)
         places = (self.cursor + torch.arange(len(keys_BX), device=keys_BX.device)) % entries
         self.terms_QK[places] = terms_BK.to(torch.int32)
@@ -52,7 +54,7 @@ class KeyQueue(nn.Module):
         self.cursor.copy_((self.cursor + len(keys_BX)) % entries)
 
     def scores(self, queries_BX: Tensor) -> Tensor:
-        """[B, Q] products of queries with every entry, differentiable in the queries."""
+        """[B, Q] products of queries with every entry in single precision, differentiable in the queries."""
         scores_BQ: Tensor = _SparseScores.apply(queries_BX, self.terms_QK, self.weights_QK)
         return scores_BQ
 
@@ -62,24 +64,23 @@ class KeyQueue(nn.Module):
 
 
 class _SparseScores(torch.autograd.Function):
-    """Products with the entries, which are made dense for one matrix product a chunk: dense products run near peak speed."""
+    """Products with the entries, made dense for one matrix product a chunk: dense products run near peak speed."""
 
     @staticmethod
     def forward(context: Any, queries_BX: Tensor, terms_QK: Tensor, weights_QK: Tensor) -> Tensor:
         context.width = queries_BX.shape[1]
         context.save_for_backward(terms_QK.clone(), weights_QK.clone())  # the queue moves on before the backward pass
         chunks = _dense_chunks(terms_QK, weights_QK, context.width)
-        return torch.cat([queries_BX.float() @ entries_CX.T for entries_CX in chunks], dim=1)
+        with torch.autocast(queries_BX.device.type, enabled=False):
+            return torch.cat([queries_BX.float() @ entries_CX.T for entries_CX in chunks], dim=1)
 
     @staticmethod
     def backward(context: Any, grad_BQ: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         terms_QK, weights_QK = context.saved_tensors
         grad_queries_BX = grad_BQ.new_zeros(grad_BQ.shape[0], context.width)
-        start = 0
-        for entries_CX in _dense_chunks(terms_QK, weights_QK, context.width):
-            stop = start + entries_CX.shape[0]
-            grad_queries_BX.addmm_(grad_BQ[:, start:stop], entries_CX)
-            start = stop
+        chunks = _dense_chunks(terms_QK, weights_QK, context.width)
+        for grad_BC, entries_CX in zip(grad_BQ.split(CHUNK_ENTRIES, dim=1), chunks, strict=True):
+            grad_queries_BX.addmm_(grad_BC, entries_CX)
         return grad_queries_BX, None, None
 
 

@@ -9,23 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexlip.model.lexicon_head import LexiconHead
+from lexlip.objectives.gathering import part_of_mean
 from lexlip.objectives.views import Views
 
 NOT_MASKED = -100
 
 
 def masked_lm_loss(head: LexiconHead, states_BLD: Tensor, labels_BL: Tensor) -> Tensor:
-    """Mean cross-entropy over the masked positions; logits are computed at those M positions only.
+    """Mean cross-entropy over the masked positions of all workers; logits are computed at those M positions only.
 
     Args:
         head: gives logits over the vocabulary.
         states_BLD: states to predict from.
         labels_BL: the right term where masked, `NOT_MASKED` elsewhere.
+
+    Returns:
+        This worker's part; the mean over workers is the loss of the whole batch.
     """
     chosen_BL = labels_BL != NOT_MASKED
     logits_MV = head.logits(states_BLD[chosen_BL])
     loss = functional.cross_entropy(logits_MV.float(), labels_BL[chosen_BL].long(), reduction="sum")
-    return loss / chosen_BL.sum().clamp(min=1)
+    return part_of_mean(loss, chosen_BL.sum())
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 Shapes: N images, B captions, K keys of the batch over all workers, Q queue entries, X vector width.
 
-A slowly moving copy of the model makes keys; queues keep the keys of past batches as further negatives. Each query's positive is the
-momentum key of the other modality. Queue entries of the query's own image are left out, so that a queue may span epochs.
+A slowly moving copy of the model makes keys; queues keep the keys of past batches as further negatives. Each query's
+positive is the momentum key of the other modality. Queue entries of the query's own image are left out, so that a queue
+may span epochs.
 """
 
 import copy
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, normalised
-from lexlip.objectives.gathering import gather_keys
+from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, normalised, scores
+from lexlip.objectives.gathering import gather_keys, part_of_mean
 from lexlip.objectives.key_queue import KeyQueue
 from lexlip.objectives.views import Batch, Views
 
@@ -27,7 +28,7 @@ class MomentumSettings:
     Attributes:
         decay: share of the old weights kept at each step.
         queue: keys kept of each modality.
-        key_terms: heaviest entries kept of each key.
+        key_terms: heaviest entries kept of each key of a lexicon model; the short keys of a dense one are kept whole.
     """
 
     decay: float = 0.99
@@ -42,9 +43,10 @@ class MomentumEncoder(nn.Module):
         super().__init__()
         self.decay = settings.decay
         self.average = copy.deepcopy(model).requires_grad_(False)
+        terms = width
         if isinstance(self.average, LexLIP):
             del self.average.decoder  # only masked-LM objectives use it
-        terms = min(settings.key_terms, width)
+            terms = min(settings.key_terms, width)
         self.image_queue = KeyQueue(settings.queue, terms, width)
         self.text_queue = KeyQueue(settings.queue, terms, width)
 
@@ -108,14 +110,12 @@ def momentum_loss(
     Returns:
         This worker's part; the mean over workers is the mean over all positive pairs.
     """
-    batch_scores = queries_X @ keys_KX.T / temperature
     queue_scores = queue.scores(queries_X) / temperature
     queue_scores = queue_scores.masked_fill(queue.unusable(query_keys), NO_SCORE)
+    all_scores = torch.cat((scores(queries_X, keys_KX, temperature), queue_scores), dim=1)
     positives = query_keys[:, None] == key_keys_K[None, :]
     none = torch.zeros_like(queue_scores, dtype=torch.bool)
-    total = info_nce_sum(torch.cat((batch_scores, queue_scores), dim=1), torch.cat((positives, none), dim=1))
-    # Every worker's positives are in its own keys, so this worker's share of the pairs is its count times the workers.
-    return total / positives.sum().clamp(min=1)
+    return part_of_mean(info_nce_sum(all_scores, torch.cat((positives, none), dim=1)), positives.sum())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the objectives of one step look at: a batch and a model's outputs on it, each computed once and on demand.
 
-Shapes: N images, C captions an image, B = N * C captions, L text tokens, S pixels a side, V vocabulary, D width, X vector width.
+Shapes: N images, C captions an image, B = N * C captions, L text tokens, S pixels a side, V vocabulary, D width,
+X vector width.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Batch:
         pixels_N3SS: uint8 or float pixels in 0..255.
         image_keys_N: int64, equal for equal image ids: pairs of one image are never each other's negatives.
         token_ids_BL, caption_keys_B: captions, and the key of the image that each describes.
-        encoder_masked_ids_BL, encoder_labels_BL: lightly masked captions; labels are -100 where nothing is to be predicted.
+        encoder_masked_ids_BL, encoder_labels_BL: lightly masked captions; labels are -100 where nothing is predicted.
         decoder_masked_ids_BL, decoder_labels_BL: heavily masked captions.
     """
 

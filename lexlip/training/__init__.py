@@ -1,1 +1,1 @@
-"""Training without Ray: phases as data, one step, optimiser and schedule, named runs. `pipelines` spreads it over workers."""
+"""Training without Ray: phases as data, one step, optimiser and schedule, named runs."""

@@ -17,6 +17,7 @@ from lexlip.model.building import ModelSettings
 from lexlip.model.image_tower import ImageTowerConfig
 from lexlip.model.text_tower import TextTowerConfig
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
+from lexlip.objectives.caption_words import CaptionWords
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
@@ -31,15 +32,15 @@ def demo() -> Run:
     """LexLIP on drawn scenes, both towers from scratch: two minutes on two cores."""
     # Captions say "left" and "right", so pictures are not mirrored; colours are named, so they are not changed.
     pictures = AugmentationSettings(smallest_crop=0.8, flip_share=0.0, operations=0)
-    examples = ExampleSettings(text_tokens=32, augmentation=pictures)
+    examples = ExampleSettings(text_tokens=28, captions_per_image=2, augmentation=pictures)
     rates = OptimiserSettings(tower_rate=1e-3, head_rate=1e-3)
     return Run(
         name="demo",
         kind="lexlip",
         model=ModelSettings(
-            image=ImageTowerConfig("resnet10t", 96, {"channels": (32, 64, 128, 256)}),
-            text=TextTowerConfig(width=192, layers=2, heads=4, intermediate=512),
-            preprocessing=ImagePreprocessing(96, HALF_RANGE, HALF_RANGE),
+            image=ImageTowerConfig("resnet10t", 80, {"channels": (32, 64, 128, 256)}),
+            text=TextTowerConfig(width=128, layers=2, heads=4, intermediate=384),
+            preprocessing=ImagePreprocessing(80, HALF_RANGE, HALF_RANGE),
         ),
         phases=(
             Phase(
@@ -51,18 +52,18 @@ def demo() -> Run:
                     InBatchContrastive(),
                     Flops(0.01),
                 ),
-                epochs=10,
+                epochs=5,
                 batch=64,
-                image_size=96,
+                image_size=80,
                 optimiser=rates,
                 examples=examples,
             ),
             Phase(
                 name="momentum",
                 objectives=(MomentumContrastive(), Flops(0.01, ramp_share=0.0)),
-                epochs=4,
+                epochs=2,
                 batch=64,
-                image_size=96,
+                image_size=80,
                 half_resolution_share=0.2,
                 momentum=MomentumSettings(decay=0.99, queue=512, key_terms=128),
                 optimiser=replace(rates, tower_rate=3e-4, head_rate=3e-4),
@@ -85,8 +86,21 @@ def flickr8k_cpu() -> Run:
     """
     weights = "../shared/data/weights"
     text_weights = f"{weights}/all_minilm_l6_v2"
-    # Resolution grows at the end: epochs on small pictures cost a third of those on full ones.
-    first = Phase(
+    # Cheap epochs first: words as targets need no text tower. Resolution grows at the end.
+    words = Phase(
+        name="words",
+        objectives=(CaptionWords(),),
+        epochs=6,
+        batch=64,
+        image_size=128,
+        optimiser=OptimiserSettings(tower_rate=3e-4, head_rate=1e-3),
+        examples=ExampleSettings(text_tokens=20, captions_per_image=5),
+        frozen_image_stages=6,
+        frozen_text_layers=4,
+        freeze_batch_norm=True,
+    )
+    first = replace(
+        words,
         name="bottleneck",
         objectives=(
             SelfMaskedLM(0.1),
@@ -96,27 +110,22 @@ def flickr8k_cpu() -> Run:
             Flops(0.003),
         ),
         epochs=1,
-        batch=64,
-        image_size=128,
-        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=1e-3),
+        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=5e-4),
         examples=ExampleSettings(text_tokens=20),
-        frozen_image_stages=6,
-        frozen_text_layers=4,
-        freeze_batch_norm=True,
     )
     second = replace(
         first,
         name="momentum",
-        objectives=(MomentumContrastive(), Flops(0.003, ramp_share=0.0)),
+        objectives=(MomentumContrastive(), InBatchContrastive(), Flops(0.003, ramp_share=0.0)),
         momentum=MomentumSettings(decay=0.99, queue=1024, key_terms=256),
-        epochs=4,
+        epochs=3,
     )
     third = replace(
         second,
         name="fine-tuning",
         epochs=1,
         image_size=192,
-        optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=3e-4),
+        optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=2e-4),
     )
     return Run(
         name="flickr8k-cpu",
@@ -129,7 +138,7 @@ def flickr8k_cpu() -> Run:
             initial_bias=-2.5,
         ),
         vocabulary=VocabularySettings(folder=text_weights, restrict=True),
-        phases=(first, second, third),
+        phases=(words, first, second, third),
         shuffle_rows=1500,
     )
 
@@ -173,14 +182,15 @@ def find_run(name: str) -> Run:
 
 
 def _dense_twin(run: Run, name: str) -> Run:
-    """The same run for the dense baseline: contrastive learning only, in the same number of epochs."""
-    return replace(
-        run,
-        name=name,
-        kind="clip",
-        phases=tuple(replace(phase, objectives=_dense_objectives(phase)) for phase in run.phases),
+    """The same run for the dense baseline: contrastive learning in every phase, in the same number of epochs."""
+    return replace(run, name=name, kind="clip", phases=tuple(_dense_phase(phase) for phase in run.phases))
+
+
+def _dense_phase(phase: Phase) -> Phase:
+    """The phase's contrastive objectives; in-batch contrastive where it has none, with one caption an image."""
+    kept = tuple(
+        objective for objective in phase.objectives if isinstance(objective, MomentumContrastive | InBatchContrastive)
     )
-
-
-def _dense_objectives(phase: Phase) -> tuple[InBatchContrastive] | tuple[MomentumContrastive]:
-    return (MomentumContrastive(),) if phase.momentum is not None else (InBatchContrastive(),)
+    if kept:
+        return replace(phase, objectives=kept)
+    return replace(phase, objectives=(InBatchContrastive(),), examples=replace(phase.examples, captions_per_image=1))

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.contrastive import in_batch_recall
+from lexlip.objectives.health import health
 from lexlip.objectives.momentum import MomentumEncoder
 from lexlip.objectives.views import Batch, Views
 from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
@@ -43,10 +43,7 @@ class PhaseLoss(nn.Module):
             parts |= objective(views)
         total = torch.stack([part.float() for part in parts.values()]).sum()
         watched = {name: part.detach() for name, part in parts.items()} | {"loss": total.detach()}
-        watched["in_batch_recall"] = in_batch_recall(views)
-        if isinstance(self.model, LexLIP):
-            watched["image_terms"] = (views.image_vectors_NX.detach() > 0).sum(dim=1).float().mean()
-            watched["text_terms"] = (views.text_vectors_BX.detach() > 0).sum(dim=1).float().mean()
+        watched |= health(views)
         if momentum is not None and keys is not None:
             momentum.remember(keys)
         return total, watched
@@ -117,7 +114,7 @@ class PhaseTrainer:
 
     def _halved(self, batch: Batch) -> Batch:
         pixels = functional.interpolate(batch.pixels_N3SS.float(), scale_factor=HALF, mode="area")
-        if not self.model.image_tower.accepts_any_size:
+        if not self.model.image_tower.accepts(pixels.shape[-1]):
             pixels = functional.interpolate(pixels, size=batch.pixels_N3SS.shape[-2:], mode="bilinear")
         return Batch(**{**vars(batch), "pixels_N3SS": pixels})
 
