@@ -68,6 +68,6 @@ def _towers(settings: ModelSettings, vocabulary: Vocabulary) -> tuple[ImageTower
     if settings.image_weights is not None:
         load_image_weights(image_tower, settings.image_weights)
     if settings.text_weights is None:
-        return image_tower, TextTower(settings.text.to_transformers(len(vocabulary))), None
+        return image_tower, TextTower.from_configuration(settings.text.to_transformers(len(vocabulary))), None
     pretrained = load_pretrained_text(settings.text_weights, vocabulary)
     return image_tower, pretrained.tower, pretrained.transform_state

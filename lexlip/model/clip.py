@@ -17,8 +17,7 @@ from torch.nn import functional
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import image_pixels, in_batches, text_tokens
-from lexlip.model.lexlip import TEXT_TOKENS
+from lexlip.model.inference import image_pixels, in_batches
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
 from lexlip.vocabulary import Vocabulary
@@ -104,7 +103,7 @@ class DenseCLIP(TwoTowers):
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""
         rows = []
-        for tokens_BL in in_batches(texts, batch_size, lambda batch: text_tokens(batch, self.vocabulary, TEXT_TOKENS)):
+        for tokens_BL in in_batches(texts, batch_size, self.tokens):
             with torch.inference_mode():
                 vectors_BE = self.text_vectors(tokens_BL.to(self.device))
                 rows.append(functional.normalize(vectors_BE.float(), dim=-1).cpu().numpy())

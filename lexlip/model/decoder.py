@@ -2,16 +2,14 @@
 
 Shapes: B texts, L tokens, D width, V vocabulary.
 
-Two transformer layers see a heavily masked caption whose position 0 holds the *bottleneck*: what the lexicon vector says, as a mixture of
-word embeddings. They can fill the masks well only if the lexicon vector names the right words; LexLIP (arXiv 2302.02908), section 3.2,
-after LexMAE.
+Two transformer layers see a heavily masked caption whose position 0 holds the *bottleneck*: what the lexicon vector
+says, as a mixture of word embeddings. They can fill the masks well only if the lexicon vector names the right words;
+LexLIP (arXiv 2302.02908), section 3.2, after LexMAE.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import BertConfig, BertModel, PretrainedConfig
 
 DECODER_LAYERS = 2  # weak on purpose: a strong decoder would guess the words without the bottleneck
 
@@ -25,14 +23,12 @@ class BottleneckDecoder(nn.Module):
     """Two BERT layers over the embeddings of a masked caption with the bottleneck in place of [CLS].
 
     Args:
-        text_configuration: the text tower's transformers configuration; width, heads and positions are taken from it.
+        text_configuration: of the text tower; width, heads, positions and dropout are taken from it.
     """
 
-    def __init__(self, text_configuration: dict[str, Any]) -> None:
+    def __init__(self, text_configuration: PretrainedConfig) -> None:
         super().__init__()
-        values = dict(text_configuration) | {"num_hidden_layers": DECODER_LAYERS}
-        config = AutoConfig.for_model(values.pop("model_type"), **values)
-        model = AutoModel.from_config(config)
+        model = BertModel(_bert_configuration(text_configuration))
         self.embeddings = model.embeddings
         self.layers = model.encoder.layer
         # Word embeddings are the text tower's own and come in with every call.
@@ -49,3 +45,17 @@ class BottleneckDecoder(nn.Module):
         for layer in self.layers:
             states_BLD = layer(states_BLD, visible_B11L)
         return states_BLD
+
+
+def _bert_configuration(text: PretrainedConfig) -> BertConfig:
+    width: int = text.hidden_size
+    return BertConfig(
+        vocab_size=text.vocab_size,
+        hidden_size=width,
+        num_hidden_layers=DECODER_LAYERS,
+        num_attention_heads=text.num_attention_heads,
+        intermediate_size=getattr(text, "intermediate_size", 4 * width),
+        max_position_embeddings=text.max_position_embeddings,
+        hidden_dropout_prob=getattr(text, "hidden_dropout_prob", 0.1),
+        attention_probs_dropout_prob=getattr(text, "attention_probs_dropout_prob", 0.1),
+    )

@@ -51,8 +51,8 @@ def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Te
 def sparse_rows(weights_BV: Tensor, top_terms: int | None) -> list[LexiconVector]:
     """Rows as sparse vectors: cut to the heaviest terms, then scaled to unit length.
 
-    Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few large
-    ones; a row without any positive weight becomes an empty vector.
+    Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few
+    large ones; a row without any positive weight becomes an empty vector.
     """
     vectors = []
     for row_V in weights_BV.float().cpu().numpy():

@@ -2,11 +2,13 @@
 
 Shapes: B rows, T tokens, D hidden width, V vocabulary, N selected positions.
 
-logits [B, T, V] -> maximum over tokens -> ReLU -> log(1 + x); LexLIP (arXiv 2302.02908), section 3.1, after SPLADE. The projection is
-tied to the word embeddings where the head sits on a text tower, and starts as a copy of them on an image tower.
+logits [B, T, V] -> maximum over tokens -> ReLU -> log(1 + x); LexLIP (arXiv 2302.02908), section 3.1, after SPLADE. The
+projection is tied to the word embeddings where the head sits on a text tower, and starts as a copy of them on an image
+tower.
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +32,9 @@ class MaskedLMTransform(nn.Module):
 class ResidualTransform(nn.Module):
     """A correction that starts at zero: h + up(GELU(down(h))).
 
-    Encoders published without a masked-LM head (sentence encoders, for one) still keep their tokens' word embeddings readable in
-    the last layer: the product of a state with the embeddings ranks the token itself and its near-synonyms first. Starting from
-    the identity keeps that, where a fresh dense layer would have to learn it again.
+    Encoders published without a masked-LM head (sentence encoders, for one) still keep their tokens' word embeddings
+    readable in the last layer: the product of a state with the embeddings ranks the token itself and its near-synonyms
+    first. Starting from the identity keeps that, where a fresh dense layer would have to learn it again.
     """
 
     def __init__(self, width: int) -> None:
@@ -46,7 +48,7 @@ class ResidualTransform(nn.Module):
         return hidden + self.up(functional.gelu(self.down(hidden)))
 
 
-TRANSFORMS: dict[str, type[nn.Module]] = {"masked_lm": MaskedLMTransform, "residual": ResidualTransform}
+TRANSFORMS: dict[str, Callable[[int], nn.Module]] = {"masked_lm": MaskedLMTransform, "residual": ResidualTransform}
 
 
 class LexiconHead(nn.Module):

@@ -17,15 +17,12 @@ from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
 from lexlip.model.decoder import BottleneckDecoder
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import image_pixels, in_batches, sparse_rows, text_tokens
+from lexlip.model.inference import image_pixels, in_batches, sparse_rows
 from lexlip.model.lexicon_head import TRANSFORMS, LexiconHead, lexicon_weights
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
-
-# The longest caption that serving and encoding read; training may use fewer tokens.
-TEXT_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,10 @@ class LexLIP(TwoTowers):
                 f"the text tower knows {text_tower.word_embeddings.shape[0]} terms, the vocabulary {len(vocabulary)}"
             )
         self.transform = transform
-        self.text_head = LexiconHead(
-            TRANSFORMS[transform](text_tower.width),  # type: ignore[call-arg]
-            text_tower.word_embeddings,
-            initial_bias,
-        )
+        self.text_head = LexiconHead(TRANSFORMS[transform](text_tower.width), text_tower.word_embeddings, initial_bias)
         self.image_bridge = _bridge(image_tower.width, text_tower)
         self.image_head = self.text_head.untied_copy()
-        self.decoder = BottleneckDecoder(text_tower.configuration)
+        self.decoder = BottleneckDecoder(text_tower.encoder.config)
         special_V = torch.zeros(len(vocabulary), dtype=torch.bool)
         special_V[list(vocabulary.special_ids)] = True
         self.register_buffer("special_V", special_V, persistent=False)
@@ -105,8 +98,8 @@ class LexLIP(TwoTowers):
 
     def decode_masked(self, pooled_bottleneck_BD: Tensor, masked_ids_BL: Tensor) -> Tensor:
         """[B, L, D] decoder states over a masked caption, given the bottleneck embedding."""
-        embeddings = self.text_tower.encoder.get_input_embeddings()
-        return self.decoder(pooled_bottleneck_BD, masked_ids_BL, self.text_padding(masked_ids_BL), embeddings)
+        padding_BL = self.text_padding(masked_ids_BL)
+        return self.decoder(pooled_bottleneck_BD, masked_ids_BL, padding_BL, self.text_tower.embeddings)
 
     def configuration(self) -> dict[str, Any]:
         """Everything but weights and vocabulary that rebuilds the model."""
@@ -156,7 +149,7 @@ class LexLIP(TwoTowers):
     ) -> list[LexiconVector]:
         """Lexicon vectors of texts, as `encode_image`."""
         vectors: list[LexiconVector] = []
-        for tokens_BL in in_batches(texts, batch_size, lambda batch: text_tokens(batch, self.vocabulary, TEXT_TOKENS)):
+        for tokens_BL in in_batches(texts, batch_size, self.tokens):
             with torch.inference_mode():
                 weights_BV = self.text_vectors(tokens_BL.to(self.device))
             vectors.extend(sparse_rows(weights_BV, top_terms))
@@ -181,12 +174,16 @@ class LexLIP(TwoTowers):
         ]
 
     def term_map(self, image: Image.Image | bytes, term_id: int) -> np.ndarray:
-        """[rows, columns] weight that each patch of a picture gives to a term; its maximum is the picture's weight."""
+        """[rows, columns] weight that each patch of a picture gives to a term.
+
+        Before scaling to unit length, the picture's weight of the term is the maximum over the patches and, in
+        transformers that have one, the class token.
+        """
         with torch.inference_mode():
             pixels = torch.from_numpy(image_pixels([image], self.preprocessing)).to(self.device)
             states_1TD = self.image_states(pixels)[:, self.image_tower.prefix_tokens :]
-            hidden_1TD = self.image_head.transform(states_1TD)
-            logits_T = (hidden_1TD @ self.image_head.projection[term_id] + self.image_head.bias[term_id])[0]
+            head = self.image_head
+            logits_T = (head.transform(states_1TD)[0] @ head.projection[term_id]) + head.bias[term_id]
             side = round(len(logits_T) ** 0.5)
             return lexicon_weights(logits_T).reshape(side, -1).cpu().numpy()
 

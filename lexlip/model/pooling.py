@@ -2,10 +2,10 @@
 
 Shapes: B rows, T tokens, D hidden width, V vocabulary, C terms in one tile.
 
-The logits [B, T, V] of a batch dominate the memory of lexicon training, yet only their maximum over tokens is used. The operation here
-computes them tile by tile over the vocabulary and keeps the maximum and the token that attained it; the gradient flows to that token
-alone, so the backward pass is two products with one sparse [B*T, V] matrix that has at most one entry for each (row, term).
-Source of the idea: "Sparton" (2026), which fuses the same steps in a GPU kernel.
+The logits [B, T, V] of a batch dominate the memory of lexicon training, yet only their maximum over tokens is used. The
+operation here computes them tile by tile over the vocabulary and keeps the maximum and the token that attained it; the
+gradient flows to that token alone, so the backward pass is two products with one sparse [B*T, V] matrix that has at
+most one entry for each (row, term). Source of the idea: "Sparton" (2026), which fuses the same steps in a GPU kernel.
 """
 
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Logits of one tile are B * T * C floats; 1 Mi of them are 4 MiB, which fits the last-level cache share of a server core (measured fastest).
+# Logits of one tile are B * T * C floats; 1 Mi of them are 4 MiB, which fits the share of the last-level cache that a
+# server core has (measured fastest).
 TILE_ELEMENTS = 1024 * 1024
 
 
@@ -66,12 +67,12 @@ def _pool_by_tiles(
 
 class _ProjectAndMaxPool(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda")
     def forward(
         context: Any, hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        if torch.is_autocast_enabled(hidden_BTD.device.type):
-            half = torch.get_autocast_dtype(hidden_BTD.device.type)
+        device = hidden_BTD.device.type
+        if torch.is_autocast_enabled(device):
+            half = torch.get_autocast_dtype(device)
             hidden_BTD, projection_VD, bias_V = hidden_BTD.to(half), projection_VD.to(half), bias_V.to(half)
         pooled_BV, token_BV = _pool_by_tiles(hidden_BTD, projection_VD, bias_V, padding_BT)
         context.save_for_backward(hidden_BTD, projection_VD, token_BV)
@@ -79,24 +80,25 @@ class _ProjectAndMaxPool(torch.autograd.Function):
         return pooled_BV, token_BV
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(context: Any, grad_pooled_BV: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         hidden_BTD, projection_VD, token_BV = context.saved_tensors
         rows, tokens, width = hidden_BTD.shape
-        vocabulary = projection_VD.shape[0]
-        row_N, term_N = grad_pooled_BV.nonzero(as_tuple=True)
-        value_N = grad_pooled_BV[row_N, term_N].float()
-        position_N = row_N * tokens + token_BV[row_N, term_N]
-        routed = torch.sparse_coo_tensor(
-            torch.stack((position_N, term_N)), value_N, (rows * tokens, vocabulary), check_invariants=False
-        )
+        # Sparse products have no half-precision kernel everywhere, and a term's gradient is a sum over many rows.
+        precision = torch.promote_types(hidden_BTD.dtype, torch.float32)
         grad_hidden_BTD = grad_projection_VD = grad_bias_V = None
-        if context.needs_input_grad[0]:
-            grad_hidden_BTD = torch.sparse.mm(routed, projection_VD.float()).view(rows, tokens, width)
-            grad_hidden_BTD = grad_hidden_BTD.to(hidden_BTD.dtype)
-        if context.needs_input_grad[1]:
-            flat_ND = hidden_BTD.reshape(rows * tokens, width).float()
-            grad_projection_VD = torch.sparse.mm(routed.t(), flat_ND)
-        if context.needs_input_grad[2]:
-            grad_bias_V = grad_pooled_BV.sum(dim=0, dtype=torch.float32)
+        with torch.autocast(hidden_BTD.device.type, enabled=False):
+            row_N, term_N = grad_pooled_BV.nonzero(as_tuple=True)
+            routed = torch.sparse_coo_tensor(
+                torch.stack((row_N * tokens + token_BV[row_N, term_N], term_N)),
+                grad_pooled_BV[row_N, term_N].to(precision),
+                (rows * tokens, projection_VD.shape[0]),
+                check_invariants=False,
+            )
+            if context.needs_input_grad[0]:
+                grad_hidden_BTD = torch.sparse.mm(routed, projection_VD.to(precision)).view(rows, tokens, width)
+            if context.needs_input_grad[1]:
+                flat_ND = hidden_BTD.reshape(rows * tokens, width).to(precision)
+                grad_projection_VD = torch.sparse.mm(routed.t(), flat_ND)
+            if context.needs_input_grad[2]:
+                grad_bias_V = grad_pooled_BV.sum(dim=0, dtype=precision)
         return grad_hidden_BTD, grad_projection_VD, grad_bias_V, None

@@ -40,18 +40,11 @@ def save_model(model: LexLIP | DenseCLIP, folder: str | Path, training: dict[str
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.parent / f".{target.name}.tmp-{uuid.uuid4().hex[:8]}"
     fresh.mkdir()
-    # A tied projection is one tensor under two names; it is stored under the first.
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    for name in _tied_names(model):
-        del state[name]
-    save_file(state, fresh / WEIGHTS_FILE)
-    model.vocabulary.save(fresh)
-    configuration = model.configuration() | {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": model.fingerprint,
-        "training": training or {},
-    }
-    (fresh / CONFIG_FILE).write_text(json.dumps(configuration, indent=2, sort_keys=True) + "\n")
+    try:
+        _write(model, fresh, training or {})
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     if target.exists():
         retired = target.parent / f".{target.name}.old-{uuid.uuid4().hex[:8]}"
         os.replace(target, retired)
@@ -77,15 +70,19 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     try:
         configuration = json.loads((source / CONFIG_FILE).read_text())
         state = load_file(source / WEIGHTS_FILE)
-    except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
+        version = configuration.get("format_version")
+    except (ValueError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{source}: damaged model folder ({error}); restore it or train again.") from error
-    if configuration.get("format_version") != FORMAT_VERSION:
-        raise ModelError(
-            f"{source}: format version {configuration.get('format_version')}, this program reads {FORMAT_VERSION}."
-        )
+    if version != FORMAT_VERSION:
+        raise ModelError(f"{source}: format version {version}, this program reads {FORMAT_VERSION}.")
     vocabulary = Vocabulary.load(source)
-    vocabulary.require_same(configuration["vocabulary_fingerprint"], f"the model in {source}")
-    model = _rebuild(configuration, vocabulary)
+    try:
+        vocabulary.require_same(configuration["vocabulary_fingerprint"], f"the model in {source}")
+        model = _rebuild(configuration, vocabulary)
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{source}: {CONFIG_FILE} lacks a setting or has one too many ({error}); restore it or train again."
+        ) from error
     for name in _tied_names(model):
         state[name] = model.state_dict()[name]
     try:
@@ -95,10 +92,25 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     return model.eval().to(device)
 
 
+def _write(model: LexLIP | DenseCLIP, folder: Path, training: dict[str, Any]) -> None:
+    # A tied projection is one tensor under two names; it is stored under the first.
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    for name in _tied_names(model):
+        del state[name]
+    save_file(state, folder / WEIGHTS_FILE)
+    model.vocabulary.save(folder)
+    configuration = model.configuration() | {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": model.fingerprint,
+        "training": training,
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(configuration, indent=2, sort_keys=True) + "\n")
+
+
 def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
     towers = (
         ImageTower(ImageTowerConfig(**configuration["image_tower"])),
-        TextTower(configuration["text_tower"]),
+        TextTower.from_configuration(configuration["text_tower"]),
         vocabulary,
         ImagePreprocessing.from_json(configuration["preprocessing"]),
     )

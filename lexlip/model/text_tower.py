@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
 
 from lexlip.errors import ModelError
 from lexlip.vocabulary import Vocabulary
@@ -47,28 +48,63 @@ class TextTower(nn.Module):
     """A transformers encoder without pooler.
 
     Args:
-        configuration: a transformers configuration dictionary with `model_type`.
+        encoder: a model whose first output is [B, L, D] states.
+
+    Raises:
+        ModelError: its word embeddings are not as wide as its states, so that no lexicon head can be tied to them.
     """
 
-    def __init__(self, configuration: Mapping[str, Any]) -> None:
+    encoder: PreTrainedModel
+
+    def __init__(self, encoder: PreTrainedModel) -> None:
         super().__init__()
-        config = _configuration(configuration)
-        self.encoder: nn.Module = AutoModel.from_config(config)
-        _drop_pooler(self.encoder)
-        self.width: int = config.hidden_size
-        self.heads: int = config.num_attention_heads
+        if getattr(encoder, "pooler", None) is not None:
+            encoder.pooler = None
+        self.encoder = encoder
+        self.width: int = encoder.config.hidden_size
+        if self.embeddings.embedding_dim != self.width:
+            raise ModelError(
+                f"text tower {encoder.config.model_type!r}: word embeddings are {self.embeddings.embedding_dim} wide, "
+                f"states {self.width}; use an encoder where both are equal"
+            )
+
+    @classmethod
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> "TextTower":
+        """An untrained tower from a transformers configuration dictionary with `model_type`.
+
+        Raises:
+            ModelError: transformers does not know such a model.
+        """
+        values = dict(configuration)
+        try:
+            config = AutoConfig.for_model(values.pop("model_type"), **values)
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"text tower configuration: {error}") from error
+        return cls(AutoModel.from_config(config))
 
     @property
     def configuration(self) -> dict[str, Any]:
         """The transformers configuration that rebuilds this tower."""
-        return json.loads(self.encoder.config.to_json_string(use_diff=True)) | {
-            "model_type": self.encoder.config.model_type
-        }
+        config = self.encoder.config
+        return json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
+
+    @property
+    def embeddings(self) -> nn.Embedding:
+        """The word embeddings."""
+        embeddings = self.encoder.get_input_embeddings()
+        assert isinstance(embeddings, nn.Embedding)
+        return embeddings
 
     @property
     def word_embeddings(self) -> nn.Parameter:
         """[V, D], also the projection of the lexicon head."""
-        return self.encoder.get_input_embeddings().weight
+        return self.embeddings.weight
+
+    @property
+    def positions(self) -> int:
+        """Most tokens of a text."""
+        positions: int = self.encoder.config.max_position_embeddings
+        return positions
 
     def forward(self, token_ids_BL: Tensor, padding_BL: Tensor) -> Tensor:
         """[B, L, D] token states; `padding_BL` is True on padding."""
@@ -76,9 +112,8 @@ class TextTower(nn.Module):
 
     def keep_terms(self, rows: Sequence[int]) -> None:
         """Keeps the embeddings of some terms only, in the given order; `rows` are ids of the present vocabulary."""
-        embeddings = self.encoder.get_input_embeddings()
         kept = nn.Embedding(len(rows), self.width, padding_idx=0)
-        kept.weight.data.copy_(embeddings.weight.detach()[torch.tensor(rows)])
+        kept.weight.data.copy_(self.word_embeddings.detach()[torch.tensor(rows)])
         self.encoder.set_input_embeddings(kept)
         self.encoder.config.vocab_size = len(rows)
 
@@ -101,24 +136,20 @@ def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText
     """Reads a transformers folder or hub name and restricts it to `vocabulary`, whose terms must all be known to it.
 
     Raises:
-        ModelError: the checkpoint cannot be read or lacks weights other than the unused pooler.
-        VocabularyError: `vocabulary` has terms that the checkpoint does not.
+        ModelError: the checkpoint cannot be read, lacks weights other than the unused pooler, or does not know a term.
+        VocabularyError: the checkpoint has no readable vocabulary.
     """
     try:
         config = AutoConfig.from_pretrained(weights)
         has_head = any("MaskedLM" in name or "PreTraining" in name for name in config.architectures or ())
         loader = AutoModelForMaskedLM if has_head and config.model_type == "bert" else AutoModel
         model, report = loader.from_pretrained(weights, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"text weights {weights!r} cannot be read: {error}") from error
     missing = [name for name in report["missing_keys"] if "pooler" not in name and "position_ids" not in name]
     if missing:
         raise ModelError(f"text weights {weights!r} lack {len(missing)} tensor(s), first {missing[0]!r}.")
-    encoder = model.base_model
-    tower = TextTower.__new__(TextTower)
-    nn.Module.__init__(tower)
-    tower.encoder, tower.width, tower.heads = encoder, encoder.config.hidden_size, encoder.config.num_attention_heads
-    _drop_pooler(encoder)
+    tower = TextTower(model.base_model)
     own = Vocabulary.load(Path(weights)) if Path(weights).is_dir() else Vocabulary.load(_hub_vocabulary(weights))
     if own.fingerprint != vocabulary.fingerprint:
         rows = [own.id_of(term) for term in vocabulary.terms]
@@ -139,19 +170,6 @@ def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText
             "norm.bias": head.LayerNorm.bias.detach(),
         }
     return PretrainedText(tower, vocabulary, transform)
-
-
-def _configuration(configuration: Mapping[str, Any]) -> PretrainedConfig:
-    values = dict(configuration)
-    try:
-        return AutoConfig.for_model(values.pop("model_type"), **values)
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"text tower configuration: {error}") from error
-
-
-def _drop_pooler(encoder: nn.Module) -> None:
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
 
 
 def _hub_vocabulary(name: str) -> Path:

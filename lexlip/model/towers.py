@@ -5,6 +5,7 @@ Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.model.image_tower import ImageTower
+from lexlip.model.inference import text_tokens
 from lexlip.model.text_tower import TextTower
 from lexlip.vocabulary import Vocabulary
 
 PIXEL_RANGE = 255.0
+TEXT_TOKENS = 64  # of the longest text that serving and encoding read; training may use fewer
 
 
 class TwoTowers(nn.Module):
@@ -40,6 +43,10 @@ class TwoTowers(nn.Module):
         """[B, T, D] tokens of uint8 pixels."""
         images_B3SS = (pixels_B3SS.to(self.pixel_mean.dtype) / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
         return self.image_tower(images_B3SS)
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """int64 [B, L] ids of texts, cut to what the text tower has positions for and to the longest text."""
+        return text_tokens(texts, self.vocabulary, min(TEXT_TOKENS, self.text_tower.positions))
 
     def text_padding(self, token_ids_BL: Tensor) -> Tensor:
         """[B, L], True on padding."""
