@@ -24,7 +24,7 @@ class ImageTowerConfig:
 
     Attributes:
         architecture: a timm model name.
-        image_size: pixels a side that position embeddings are made for.
+        image_size: pixels a side that the tower is made for; `set_image_size` changes it afterwards.
         options: further arguments of `timm.create_model`, for example {"pad_type": "same"}.
     """
 
@@ -45,6 +45,7 @@ class ImageTower(nn.Module):
     def __init__(self, config: ImageTowerConfig) -> None:
         super().__init__()
         self.config = config
+        self.image_size = config.image_size
         self.backbone = _create(config)
         self.width: int = self.backbone.num_features
         self.prefix_tokens: int = getattr(self.backbone, "num_prefix_tokens", 0)
@@ -67,7 +68,7 @@ class ImageTower(nn.Module):
 
     def accepts(self, image_size: int) -> bool:
         """Whether images of this size can be taken as they are, without `set_image_size`."""
-        if self.convolutional or image_size == self.config.image_size:
+        if self.convolutional or image_size == self.image_size:
             return True
         return getattr(self.backbone, "dynamic_img_size", False) and image_size % self._patch_size == 0
 
@@ -78,9 +79,9 @@ class ImageTower(nn.Module):
             ModelError: patches do not tile images of this size.
         """
         self._require_whole_patches(image_size)
-        if image_size != self.config.image_size and hasattr(self.backbone, "set_input_size"):
+        if image_size != self.image_size and hasattr(self.backbone, "set_input_size"):
             self.backbone.set_input_size(img_size=(image_size, image_size))
-            self.config = ImageTowerConfig(self.config.architecture, image_size, self.config.options)
+        self.image_size = image_size
 
     def stages(self) -> list[list[str]]:
         """Names of parameters by depth, input side first (timm's own grouping)."""

@@ -79,6 +79,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     try:
         vocabulary.require_same(configuration["vocabulary_fingerprint"], f"the model in {source}")
         model = _rebuild(configuration, vocabulary)
+        model.set_image_size(model.preprocessing.size)
     except (KeyError, TypeError) as error:
         raise ModelError(
             f"{source}: {CONFIG_FILE} lacks a setting or has one too many ({error}); restore it or train again."
