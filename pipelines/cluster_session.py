@@ -34,8 +34,6 @@ def cluster_session(*, cpus: int | None = None, dashboard: bool = False) -> Iter
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # A busy machine can take minutes to start Ray's processes; the default gives up earlier.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.WARNING)
     else:

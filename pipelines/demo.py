@@ -32,7 +32,7 @@ class Demo:
 def main() -> None:
     """Runs the command line."""
     job = tyro.cli(Demo)
-    # Ray Train reports the state of its workers through the dashboard.
+    # Ray Train reports the state of its workers through the dashboard, and complains at length without it.
     with cluster_session(dashboard=True):
         run_demo(job.out, job.settings)
 

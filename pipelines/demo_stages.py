@@ -1,7 +1,7 @@
 """The stages of the demo, each a call of the pipeline that a user would call."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +12,7 @@ from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.training import runs
 from lexlip.training.run import Run
 from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
-from pipelines.encoding import EncodeSettings, encode_corpus
+from pipelines.encoding import IMAGE_TERMS, EncodeSettings, encode_corpus
 from pipelines.evaluate import Evaluate, describe, evaluate
 from pipelines.index_building import build_index
 from pipelines.served_query import ask_served
@@ -65,16 +65,17 @@ class Places:
 def run_demo(out: Path, settings: DemoSettings) -> dict:
     """Runs all stages that have not finished and writes `summary.json`, which it returns."""
     log, places = StageLog(out), Places(out)
-    record = json.dumps(asdict(settings))
+    drawn = f"{settings.train_images} + {settings.val_images} scenes of seed {settings.seed}"
+    indexed = f"{IMAGE_TERMS} terms an image, {IMPACT_BITS} bits, {settings.shards} shard(s)"
     lexlip_run, clip_run = runs.demo(), runs.demo_clip()
-    log.run("data", record, lambda: _draw(places, settings))
+    log.run("data", drawn, lambda: _draw(places, settings))
     log.run("vocabulary", lexlip_run.fingerprint, lambda: _learn_vocabulary(lexlip_run, places))
     log.run("lexlip", lexlip_run.fingerprint, lambda: train(lexlip_run, str(places.train), out / "lexlip").print())
     log.run("clip", clip_run.fingerprint, lambda: train(clip_run, str(places.train), out / "clip").print())
-    log.run("encode", record, lambda: _encode(places, settings))
-    log.run("evaluate", record, lambda: _evaluate(places))
-    log.run("compare", record, lambda: _compare(places))
-    log.run("serve", record, lambda: _serve(places))
+    log.run("encode", indexed, lambda: _encode(places, settings))
+    log.run("evaluate", "all terms", lambda: _evaluate(places))
+    log.run("compare", indexed, lambda: _compare(places))
+    log.run("serve", indexed, lambda: _serve(places))
     summary = summarise(places, log)
     write_json(out / "summary.json", summary)
     print(f"\n{json.dumps(summary, indent=2)}\n")
