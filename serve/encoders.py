@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ray import serve
 
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.errors import BadImage, ModelError
 from lexlip.tables import LexiconVector
+from serve.batching import Batcher
 from serve.metrics import EncoderMetrics
 from serve.settings import ServeSettings
 
@@ -80,7 +81,9 @@ class _Encoder:
         """The fingerprints of model and vocabulary."""
         return ModelFacts(self._model.fingerprint, self._model.vocabulary.fingerprint)
 
-    async def _run(self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: list[Any]) -> list[Encoded]:
+    async def _run(
+        self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]
+    ) -> list[Encoded]:
         started = time.perf_counter()
         outcomes = await asyncio.get_running_loop().run_in_executor(self._forward_thread, encode_each, forward, items)
         self._metrics.batch.observe(len(items))
@@ -93,19 +96,15 @@ class TextEncoder(_Encoder):
 
     def __init__(self, settings: ServeSettings) -> None:
         super().__init__(settings, "text")
+        self._batched: Batcher[str, Encoded] = Batcher(partial(self._run, self._forward), LARGEST_BATCH)
         self._forward(["warm up"])
 
     def _forward(self, texts: Sequence[str]) -> list[LexiconVector]:
         return self._model.encode_text(list(texts), top_terms=self._settings.query_terms, batch_size=LARGEST_BATCH)
 
-    # No waiting for company: while one batch runs the next one gathers by itself.
-    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=0.0)
-    async def _encode_batch(self, texts: list[str]) -> list[Encoded]:
-        return await self._run(self._forward, texts)
-
     async def encode(self, text: str) -> Encoded:
         """The vector of one text; batched with whatever else arrives meanwhile."""
-        return await self._encode_batch(text)
+        return await self._batched(text)
 
 
 class ImageEncoder(_Encoder):
@@ -115,15 +114,12 @@ class ImageEncoder(_Encoder):
         super().__init__(settings, "image")
         self._limits = ImageLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_image_pixels)
         self._decoding_threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode")
+        self._batched: Batcher[np.ndarray, Encoded] = Batcher(partial(self._run, self._forward), LARGEST_BATCH)
         size = self._model.preprocessing.size
         self._forward([np.zeros((3, size, size), np.uint8)])
 
     def _forward(self, pixels: Sequence[np.ndarray]) -> list[LexiconVector]:
         return self._model.encode_pixels(np.stack(pixels), top_terms=self._settings.query_terms)
-
-    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=0.0)
-    async def _encode_batch(self, pixels: list[np.ndarray]) -> list[Encoded]:
-        return await self._run(self._forward, pixels)
 
     def _pixels(self, data: bytes) -> np.ndarray:
         size = self._model.preprocessing.size
@@ -137,7 +133,7 @@ class ImageEncoder(_Encoder):
         except BadImage as error:
             self._metrics.refused.inc()
             return Encoded(problem=str(error))
-        return await self._encode_batch(pixels)
+        return await self._batched(pixels)
 
     async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray | None:
         """[rows, columns] float32, 0 to 1: how strongly each patch says any of the terms; None when undecodable."""

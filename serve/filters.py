@@ -68,6 +68,8 @@ def matching(stored: pa.Table, filters: tuple[FieldFilter, ...]) -> np.ndarray:
     allowed = np.ones(stored.num_rows, bool)
     for condition in filters:
         column = stored.column(condition.field).combine_chunks()
+        if pa.types.is_binary(column.type):
+            raise QueryError(f"filter on {condition.field!r}: a field of bytes cannot be filtered on.")
         try:
             allowed &= _column_matches(column, condition)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError) as error:

@@ -1,9 +1,15 @@
-"""One running service for all tests here: a real index of drawn scenes in four shards, served by the whole graph."""
+"""One corpus and two ways to serve it: a real index of drawn scenes in four shards, behind the whole graph.
+
+Most tests ask the graph inside this process; those about processes, deaths and swaps ask it on Ray.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +18,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import uvicorn
 
 from lexlip.index import BuildSettings, Index, Manifest, ShardEntry, build_shard, publish
 
@@ -88,28 +95,94 @@ def served_corpus(scenes: Path, tiny_lexlip: Path, tmp_path_factory: pytest.Temp
     return corpus
 
 
-@pytest.fixture(scope="session")
-def service_url(ray_session: None, served_corpus: ServedCorpus) -> Iterator[str]:
-    """Where the running service answers: two shard deployments of two shards and two replicas each."""
-    from ray import serve
-
-    from serve.app import lexlip
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    arguments = {
-        "index": str(served_corpus.folder),
-        "model": str(served_corpus.model_folder),
+def arguments_of(corpus: ServedCorpus) -> dict[str, str]:
+    """What an operator would type after `serve run serve.app:lexlip`."""
+    return {
+        "index": str(corpus.folder),
+        "model": str(corpus.model_folder),
         "shards_per_replica": "2",
         "max_upload_bytes": str(2**20),
         "max_image_pixels": "1000000",
         "cpus": "0.05",
+        # Long enough that a slow machine alone makes no partial answer.
+        "deadline_ms": "4000",
     }
-    serve.run(lexlip(arguments), name="lexlip")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def service_url(served_corpus: ServedCorpus) -> Iterator[str]:
+    """Where the gateway answers, with all deployments of the graph as threads of this process (Serve's local mode)."""
+    from ray import serve
+
+    from serve.encoders import ImageEncoder, TextEncoder
+    from serve.gateway import Gateway
+    from serve.settings import ServeSettings
+    from serve.shards import ShardReplica
+
+    settings = ServeSettings.from_arguments(arguments_of(served_corpus)).located()
+
+    def deploy(name: str, kind: type, *arguments: object) -> object:
+        return serve.run(
+            serve.deployment(kind, name=name).bind(settings, *arguments), name=name, _local_testing_mode=True
+        )
+
+    encoders = [deploy("text", TextEncoder), deploy("image", ImageEncoder)]
+    shards = [deploy(f"shard-{group}", ShardReplica, group, 2) for group in range(2)]
+    port, stopping = free_port(), threading.Event()
+
+    async def answer_http() -> None:
+        gateway = Gateway.__new__(Gateway)
+        await gateway.__init__(settings, None, *encoders, *shards)
+        server = uvicorn.Server(
+            uvicorn.Config(gateway.__serve_build_asgi_app__(), host="127.0.0.1", port=port, log_level="error")
+        )
+        running = asyncio.create_task(server.serve())
+        while not stopping.is_set():
+            await asyncio.sleep(0.05)
+        server.should_exit = True
+        await running
+
+    thread = threading.Thread(target=lambda: asyncio.run(answer_http()), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
+    yield url
+    stopping.set()
+    thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def cluster_url(ray_session: None, served_corpus: ServedCorpus) -> Iterator[str]:
+    """Where the same graph answers on Ray: two shard deployments with two replicas each, in processes of their own."""
+    from ray import serve
+
+    from serve.app import lexlip
+
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(lexlip(arguments_of(served_corpus)), name="lexlip")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Looks again and again; fails when the condition does not come true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass  # not listening yet
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s")
 
 
 @pytest.fixture
