@@ -1,14 +1,19 @@
 """The entry into the engine: checks and quantises queries and searches one shard for them, without the interpreter.
 
-Scores are sums of whole numbers, so that equal documents tie exactly and no bound is lost to rounding. The unit of a query's weights is a
-power of two, as fine as 31 bits allow if every term had the highest impact: 2^-23 of the sum of the weights, rounded up to a power of two.
+Scores are sums of whole numbers, so that equal documents tie exactly and no bound is lost to rounding. The unit of a
+query's weights is a
+power of two, as fine as 31 bits allow if every term had the highest impact: 2^-23 of the sum of the weights, rounded
+up to a power of two.
 """
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
 
 import math
 
 import numpy as np
-from numba import njit
 
+from lexlip.index.kernel import kernel
+from lexlip.index.ranking import make_heap, take_highest
 from lexlip.index.search_kernel import search_shard
 
 UNIT_BITS = 23  # 2^23 units x 255, the highest impact, stay below 2^31
@@ -16,7 +21,7 @@ DAMAGED = -2  # results below it name a damaged list
 REFUSED = -1  # the query is unsuitable; `query.explain_refusal` says why
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def quantise_query(terms, weights, vocabulary_terms, units):
     """Turns query weights into whole numbers.
 
@@ -34,10 +39,15 @@ def quantise_query(terms, weights, vocabulary_terms, units):
         if not 0 <= terms[place] < vocabulary_terms or not math.isfinite(weights[place]) or weights[place] == 0.0:
             return False, 0.0
         total += abs(weights[place])
-    in_order = np.sort(terms)
-    for place in range(1, terms.size):
-        if in_order[place] == in_order[place - 1]:
+    for place in range(terms.size):
+        units[place] = terms[place]
+    make_heap(units, terms.size)
+    before = np.int64(-1)
+    for left in range(terms.size, 0, -1):
+        term = take_highest(units, left)
+        if term == before:
             return False, 0.0
+        before = term
     if not math.isfinite(total):
         return False, 0.0
     _, exponent = math.frexp(total)
@@ -49,7 +59,7 @@ def quantise_query(terms, weights, vocabulary_terms, units):
     return True, math.ldexp(1.0, exponent - UNIT_BITS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def answer_queries(
     geometry, data, slice_bits, checked, live, step, starts, terms, weights, k, first, last, positions, scores, counts
 ):

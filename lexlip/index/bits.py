@@ -1,5 +1,7 @@
 """Machine operations that numpy has no name for: unaligned loads, prefetching, counting and spreading bits."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +90,7 @@ def _deposit_instruction(typing_context: Any, source: Any, mask: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), generate
 
 
-def _deposit_loop(source, mask):  # type: ignore[no-untyped-def]
+def _deposit_loop(source, mask):
     """Bit by bit, for processors without the instruction."""
     result = np.uint64(0)
     while mask != np.uint64(0):

@@ -1,13 +1,16 @@
 """Upper bounds: what a group of 512 documents, and then a block of 64, can score at most.
 
-Bounds are sums of (bound of one level x level) in 16 bits, scaled per query so that they cannot overflow, and rounded up so that they hold.
+Bounds are sums of (bound of one level x level) in 16 bits, scaled per query so that they cannot overflow, and
+rounded up so that they hold.
 Few groups can reach the score of the k-th hit, so only those are looked at block by block.
 """
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import count_ones, deposit, load_u8, load_u16, load_u64
+from lexlip.index.kernel import inlined, kernel
 from lexlip.index.layout import GROUP_BLOCKS, ROW_RECORD_BYTES
 
 _LEVEL_BITS = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -15,7 +18,7 @@ _LANE_ONES = np.uint64(0x0001000100010001)
 _BYTE = np.uint64(0xFF)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_gap_lists(plan, gap_lists, data, groups, block_bounds):
     """Adds the levels of all gap lists to the bounds of their blocks.
 
@@ -23,7 +26,8 @@ def add_gap_lists(plan, gap_lists, data, groups, block_bounds):
         plan: the query's lists; the first `gap_lists` are used.
         data: [bytes] uint8, the postings file.
         groups: padded groups of the shard.
-        block_bounds: [8 x groups] uint16, block b at (b % 8) x groups + b // 8, so that the blocks of a group lie one below the other.
+        block_bounds: [8 x groups] uint16, block b at (b % 8) x groups + b // 8, so that the blocks of a group lie
+        one below the other.
     """
     for slot in range(gap_lists):
         gaps = plan.gaps[slot]
@@ -36,7 +40,7 @@ def add_gap_lists(plan, gap_lists, data, groups, block_bounds):
             block_bounds[cell] += bound * np.uint16(load_u8(data, marks + entry) >> np.uint64(4))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bound_groups(plan, gap_lists, positive, data, groups, block_bounds, group_bounds):
     """Bounds of all groups: the highest sum of gap lists among the blocks, and the highest level of each row list.
 
@@ -49,13 +53,15 @@ def bound_groups(plan, gap_lists, positive, data, groups, block_bounds, group_bo
         group_bounds: [groups] uint16, the result.
     """
     if gap_lists > 0:
-        group_bounds[:] = block_bounds[:groups]
+        for group in range(groups):
+            group_bounds[group] = block_bounds[group]
         for row in range(1, GROUP_BLOCKS):
             bounds = block_bounds[row * groups : (row + 1) * groups]
             for group in range(groups):
                 group_bounds[group] = max(group_bounds[group], bounds[group])
     else:
-        group_bounds[:] = 0
+        for group in range(groups):
+            group_bounds[group] = 0
     half = groups >> 1
     low_half = group_bounds[:half]
     high_half = group_bounds[half:]
@@ -68,7 +74,7 @@ def bound_groups(plan, gap_lists, positive, data, groups, block_bounds, group_bo
             high_half[cell] += np.uint16(summary[cell] >> np.uint8(4)) * bound
 
 
-@njit(inline="always")
+@inlined
 def bound_blocks(plan, gap_lists, positive, data, groups, block_bounds, group):
     """Bounds of the 8 blocks of a group.
 
@@ -77,7 +83,8 @@ def bound_blocks(plan, gap_lists, positive, data, groups, block_bounds, group):
         group: which group.
 
     Returns:
-        two uint64 with four bounds of 16 bits each: of blocks 0 to 3 of the group, the first in the lowest bits, and of 4 to 7.
+        two uint64 with four bounds of 16 bits each: of blocks 0 to 3 of the group, the first in the lowest bits, and
+        of 4 to 7.
     """
     first_four = np.uint64(0)
     last_four = np.uint64(0)

@@ -100,7 +100,8 @@ def build_shard(
     )
     identifiers = write_sections(folder, stem, "ids", {**parts, **identifier_arrays(all_hashes)})
     report(
-        f"{starts.size - 1} documents, {postings.bytes / max(1, starts.size - 1):.1f} bytes a document without stored fields"
+        f"{starts.size - 1} documents, {postings.bytes / max(1, starts.size - 1):.1f} bytes a document without "
+        f"stored fields"
     )
     return ShardEntry(shard, starts.size - 1, 0, postings, stored_entry, identifiers, exact_entry)
 

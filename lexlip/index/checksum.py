@@ -1,10 +1,15 @@
 """XXH64, the checksum of every file and section (Collet, https://github.com/Cyan4973/xxHash, specification 0.1.1).
 
-Chosen because it reads several bytes a cycle: one posting list can be checked when it is first used, without being felt.
+Chosen because it reads several bytes a cycle: one posting list can be checked when it is first used, without being
+felt.
 """
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
 
 import numpy as np
 from numba import njit, types
+
+from lexlip.index.kernel import inlined
 
 _PRIME_1 = np.uint64(11400714785074694791)
 _PRIME_2 = np.uint64(14029467366897019727)
@@ -14,17 +19,17 @@ _PRIME_5 = np.uint64(2870177450012600261)
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
-@njit(inline="always")
+@inlined
 def _rotate(value, bits):
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
-@njit(inline="always")
+@inlined
 def _round(lane, word):
     return _rotate(lane + word * _PRIME_2, 31) * _PRIME_1
 
 
-@njit(inline="always")
+@inlined
 def _merge(total, lane):
     return (total ^ _round(np.uint64(0), lane)) * _PRIME_1 + _PRIME_4
 

@@ -1,9 +1,11 @@
 """Back from posting lists to documents: single impacts, and whole shards for merging."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import load_u8, load_u64
+from lexlip.index.kernel import kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
     BLOCK_SHIFT,
@@ -16,7 +18,7 @@ from lexlip.index.plan import empty_plan, make_plan
 from lexlip.index.scoring import add_postings
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts):
     """Impacts of one document.
 
@@ -48,13 +50,14 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
         else:
             bit, code = locate_in_gap_list(plan, 0, data, slice_bits, block)
         if code > 0:
-            scores[:] = 0
+            for document in range(BLOCK_DOCUMENTS):
+                scores[document] = 0
             add_postings(data, bit, code, 1, geometry.impact_bits, scores)
             impacts[place] = scores[number & (BLOCK_DOCUMENTS - 1)]
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, impacts):
     """Adds one list to the documents it is in; see `decode_documents`."""
     word, bitmap = np.int64(-1), np.uint64(0)
@@ -75,7 +78,8 @@ def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, i
             block += np.int64(load_u8(data, plan.gaps[0] + entry))
         code = np.int64(load_u8(data, plan.marks[0] + entry) & np.uint64(15))
         if code > 0:
-            scores[:] = 0
+            for document in range(BLOCK_DOCUMENTS):
+                scores[document] = 0
             add_postings(data, bit, code, 1, geometry.impact_bits, scores)
             for document in range(BLOCK_DOCUMENTS):
                 if scores[document] > 0:
@@ -87,7 +91,7 @@ def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, i
         bit += slice_bits[code]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode_documents(geometry, data, slice_bits, checked, write, terms, impacts):
     """Turns all lists back into documents. Called twice: first with empty `terms` to count, then to fill.
 

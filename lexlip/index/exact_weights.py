@@ -11,7 +11,9 @@ from lexlip.index.sections import Sections, write_sections
 def write_exact_weights(
     folder: Path, stem: str, starts: np.ndarray, terms: np.ndarray, weights: np.ndarray
 ) -> FileEntry:
-    """Writes documents by position: starts [documents + 1] int64, terms [postings] int32, weights [postings] float32."""
+    """Writes documents by position: starts [documents + 1] int64, terms [postings] int32, weights [postings]
+    float32.
+    """
     return write_sections(
         folder, stem, "weights", {"starts": starts, "terms": terms, "weights": weights.astype(np.float16)}
     )

@@ -1,5 +1,7 @@
 """From an id to its position: sorted 64-bit hashes of the ids, searched in the mapped file."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
 import pyarrow as pa
 from numba import njit, types

@@ -23,7 +23,8 @@ class Hits:
     """The answer to one query, best first.
 
     Attributes:
-        positions: [n] int64, n <= k; positions count through the opened shards in their order, and inside a shard in the order of the
+        positions: [n] int64, n <= k; positions count through the opened shards in their order, and inside a shard in
+        the order of the
             rows it was built from.
         scores: [n] float32, all above 0, falling; equal scores are in ascending order of positions.
     """
@@ -47,7 +48,8 @@ class DocumentFilter:
 
 
 class Index:
-    """A read-only view of one published state (generation) of an index; later changes do not show until it is opened again.
+    """A read-only view of one published state (generation) of an index; later changes do not show until it is opened
+    again.
 
     Attributes:
         manifest: what `index.json` says: fingerprints, settings, generation and the shards.
@@ -90,7 +92,8 @@ class Index:
         allowed: np.ndarray | DocumentFilter | None = None,
         rerank: int = 0,
     ) -> Hits:
-        """The k best documents by sum over shared terms of query weight x document weight; exact, ties by lower position.
+        """The k best documents by sum over shared terms of query weight x document weight; exact, ties by lower
+        position.
 
         Exact is meant over the quantised document weights, with query weights rounded to 2^-23 of their sum or finer.
         A document whose score is 0 or less is no hit.
@@ -225,7 +228,9 @@ class Index:
         return (np.asarray(weights, np.float64) * impacts * shard.postings.step).astype(np.float32)
 
     def stored(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """The stored fields of documents: "id" and every further column of the vector files (captions, thumbnail bytes, ...)."""
+        """The stored fields of documents: "id" and every further column of the vector files (captions, thumbnail
+        bytes, ...).
+        """
         located = [self._locate(int(position)) for position in positions]
         return [shard.stored.row(local) for shard, local in located]
 

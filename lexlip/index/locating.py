@@ -1,9 +1,11 @@
 """From a list and a block to the bits of its postings."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import count_ones, load_u8, load_u16, load_u32, load_u64
+from lexlip.index.kernel import inlined
 from lexlip.index.layout import GAP_RECORD_BYTES, ROW_RECORD_BYTES
 
 _CODE_BITS = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -14,7 +16,7 @@ _FIFTH_BITS = np.uint64(0x1010101010101010)
 _BYTE_ONES = np.uint64(0x0101010101010101)
 
 
-@njit(inline="always")
+@inlined
 def _bits_before(data, marks, count, slice_bits):
     """Bits that the postings of `count` entries take, whose marks begin at byte `marks`."""
     total = np.int64(0)
@@ -35,7 +37,7 @@ def _bits_before(data, marks, count, slice_bits):
     return total + plain * slice_bits[1]
 
 
-@njit(inline="always")
+@inlined
 def locate_in_row_list(plan, slot, data, slice_bits, block):
     """Finds the postings of a block.
 
@@ -60,7 +62,7 @@ def locate_in_row_list(plan, slot, data, slice_bits, block):
     return bit, np.int64(load_u8(data, marks + count) & np.uint64(15))
 
 
-@njit(inline="always")
+@inlined
 def locate_in_gap_list(plan, slot, data, slice_bits, block):
     """Finds the postings of a block; as `locate_in_row_list`, for a gap list."""
     record_at = plan.records[slot] + (block >> plan.shift[slot]) * GAP_RECORD_BYTES

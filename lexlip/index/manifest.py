@@ -1,4 +1,6 @@
-"""`index.json`: the one file that makes others part of an index. Written last and by rename, it is the whole of a published state."""
+"""`index.json`: the one file that makes others part of an index. Written last and by rename, it is the whole of a
+published state.
+"""
 
 import json
 import os
@@ -60,11 +62,12 @@ class ShardEntry:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "ShardEntry":
         """Reads what `to_json` wrote."""
-        files = {
+        optional = {
             name: None if record[name] is None else FileEntry(**record[name])
-            for name in ("postings", "stored", "identifiers", "exact_weights", "tombstones")
+            for name in ("exact_weights", "tombstones")
         }
-        return cls(record["shard"], record["documents"], record["deleted"], **files)
+        always = {name: FileEntry(**record[name]) for name in ("postings", "stored", "identifiers")}
+        return cls(record["shard"], record["documents"], record["deleted"], **always, **optional)
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,15 @@ class Manifest:
         return record
 
 
-def _canonical(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+def _serialised(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, indent=1).encode() + b"\n"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Publishes a state: a reader sees the old `index.json` or the new one, never a mixture."""
     record = manifest.to_json()
-    record["checksum"] = checksum_text(_canonical(record))
-    write_atomically(folder / MANIFEST_NAME, json.dumps(record, indent=1).encode() + b"\n")
+    record["checksum"] = checksum_text(_serialised(record))
+    write_atomically(folder / MANIFEST_NAME, _serialised(record))
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -126,8 +129,9 @@ def read_manifest(folder: str | Path) -> Manifest:
             f"{folder}: no {MANIFEST_NAME} there, so it is no index, or its building was not finished. Build one with "
             f"`python pipelines/encode.py`."
         )
+    content = path.read_bytes()
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise IndexFormatError(f"{path}: not readable as JSON ({error}). Publish the index again.") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT_NAME:
@@ -137,10 +141,12 @@ def read_manifest(folder: str | Path) -> Manifest:
             f"{path}: format version {record.get('format_version')}, but this program reads version {FORMAT_VERSION}. "
             f"Build the index again with this version."
         )
+    unchanged = content == _serialised(record)
     written = record.pop("checksum", None)
-    if written != checksum_text(_canonical(record)):
+    if not unchanged or written != checksum_text(_serialised(record)):
         raise IndexFormatError(
-            f"{path}: the checksum does not fit the content, so the file was damaged. Publish the index again."
+            f"{path}: the content does not fit its checksum, so the file was damaged or edited. Publish the index "
+            f"again."
         )
     return Manifest(
         generation=record["generation"],
@@ -153,7 +159,9 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, makes it durable, and renames it; a kill leaves the old file or the new one."""
+    """Writes a file under a temporary name, makes it durable, and renames it; a kill leaves the old file or the new
+    one.
+    """
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(content)

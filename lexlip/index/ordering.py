@@ -1,15 +1,20 @@
-"""The order in which documents are stored: similar ones side by side, so that blocks are alike inside and bounds are tight.
+"""The order in which documents are stored: similar ones side by side, so that blocks are alike inside and bounds are
+tight.
 
-Recursive graph bisection (Dhulipala et al., "Compressing Graphs and Indexes with Recursive Graph Bisection", KDD 2016): a range of documents
-is cut into halves, and pairs of documents change sides while that lowers the estimated cost of coding the gaps between the documents of each
+Recursive graph bisection (Dhulipala et al., "Compressing Graphs and Indexes with Recursive Graph Bisection", KDD
+2016): a range of documents
+is cut into halves, and pairs of documents change sides while that lowers the estimated cost of coding the gaps
+between the documents of each
 term. Only the heaviest terms of a document are looked at, and the start is the order of the two heaviest terms.
 """
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
 
+from lexlip.index.kernel import kernel
 from lexlip.index.layout import BLOCK_DOCUMENTS
 from lexlip.index.pruning import keep_top_terms
 
@@ -17,7 +22,7 @@ _ROUNDS = 8  # exchanges tried per bisection; few ranges use all of them
 _LEAST_SHARE_MOVED = 0.005  # a bisection ends when fewer documents than this changed sides
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _heaviest_pair_keys(starts, terms, weights, rarity, keys):
     """`keys[document]` becomes its heaviest term x 2^32 + its second heaviest, weights counted by rarity."""
     for document in range(keys.size):
@@ -33,7 +38,7 @@ def _heaviest_pair_keys(starts, terms, weights, rarity, keys):
         keys[document] = (best_term << 32) | second_term
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _exchange(starts, terms, order, low, middle, high, used, left, right, to_right, to_left, gains, logarithms):
     """One round of a bisection: documents whose move lowers the cost change sides in pairs.
 
@@ -85,9 +90,11 @@ def _exchange(starts, terms, order, low, middle, high, used, left, right, to_rig
     return exchanged
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bisect(starts, terms, order, low, high, deepest, gains, logarithms, vocabulary_terms):
-    """Bisects order[low:high] and then its halves, until ranges have at most `deepest` documents; `order` is changed."""
+    """Bisects order[low:high] and then its halves, until ranges have at most `deepest` documents; `order` is
+    changed.
+    """
     left = np.zeros(vocabulary_terms, np.int32)
     right = np.zeros(vocabulary_terms, np.int32)
     to_right = np.zeros(vocabulary_terms, np.float32)

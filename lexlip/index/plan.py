@@ -1,12 +1,14 @@
 """The first step of a search: find the lists of the query's terms, check them on first use, and scale their bounds."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import count_ones, load_u8, load_u16, load_u32, load_u64, prefetch
 from lexlip.index.checksum import xxh64
+from lexlip.index.kernel import inlined, kernel
 from lexlip.index.layout import (
     DIRECTORY_RECORD_BYTES,
     GAP_RECORD_BYTES,
@@ -21,7 +23,8 @@ LARGEST_BOUND = 65_535  # bounds are added up in 16 bits
 
 
 class Plan(NamedTuple):
-    """The lists of a query: gap lists with positive weight, then row lists with positive weight, then lists with negative weight.
+    """The lists of a query: gap lists with positive weight, then row lists with positive weight, then lists with
+    negative weight.
 
     All arrays are [lists] int64.
 
@@ -46,14 +49,14 @@ class Plan(NamedTuple):
     first_bit: np.ndarray
 
 
-@njit(inline="always")
+@inlined
 def empty_plan(size):
     """A plan with room for `size` lists."""
     room = np.empty((8, size), np.int64)
     return Plan(room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7])
 
 
-@njit(inline="always")
+@inlined
 def find_list(data, directory, term):
     """Number of a term's list, or -1."""
     record = directory + (term >> 6) * DIRECTORY_RECORD_BYTES
@@ -64,7 +67,7 @@ def find_list(data, directory, term):
     return np.int64(load_u32(data, record + 8)) + np.int64(count_ones(bitmap & (bit - np.uint64(1))))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def list_is_intact(data, lists, record):
     """Compares a list with its checksum in the term table."""
     start = lists + (np.int64(load_u32(data, record)) << 3)
@@ -72,7 +75,7 @@ def list_is_intact(data, lists, record):
     return xxh64(data, start, end) & np.uint64(0xFFFFFFFF) == load_u32(data, record + 4)
 
 
-@njit(inline="always")
+@inlined
 def _fill(plan, slot, data, lists, record, blocks, groups, weight):
     """Writes the list with the term record at `record` into `slot` of the plan, and asks for its first bytes."""
     base = lists + (np.int64(load_u32(data, record)) << 3)
@@ -97,7 +100,7 @@ def _fill(plan, slot, data, lists, record, blocks, groups, weight):
     plan.first_bit[slot] = (plan.marks[slot] + entries) * 8
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def make_plan(plan, data, geometry, checked, terms, weights, records):
     """Fills a plan with room for all terms.
 
@@ -111,7 +114,8 @@ def make_plan(plan, data, geometry, checked, terms, weights, records):
         records: [n] int64, room for term records.
 
     Returns:
-        how many gap lists with positive weight, lists with positive weight, and lists the plan has, and bound units per score unit; or, when
+        how many gap lists with positive weight, lists with positive weight, and lists the plan has, and bound units
+        per score unit; or, when
         a list is damaged, -1 and its number.
     """
     gap_lists = row_lists = negative = 0
@@ -149,7 +153,10 @@ def make_plan(plan, data, geometry, checked, terms, weights, records):
             _fill(plan, slot, data, geometry.lists, records[place], geometry.blocks, geometry.groups, weights[place])
     scale = 0.0
     if positive > 0:
-        scale = (LARGEST_BOUND - HIGHEST_LEVEL * positive) / np.float64(plan.bound[:positive].sum())
+        total = 0.0
+        for slot in range(positive):
+            total += plan.bound[slot]
+        scale = (LARGEST_BOUND - HIGHEST_LEVEL * positive) / total
         for slot in range(positive):
             plan.bound[slot] = np.int64(np.ceil(plan.bound[slot] * scale / HIGHEST_LEVEL))
     return np.int64(gap_lists), np.int64(positive), np.int64(positive + negative), scale

@@ -1,9 +1,11 @@
 """Writes the posting lists of a shard (geometry in `layout.py`) from postings sorted by term and document."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
 
 from lexlip.index.checksum import xxh64
+from lexlip.index.kernel import inlined, kernel
 from lexlip.index.layout import (
     BLOCK_SHIFT,
     BRIDGE,
@@ -25,7 +27,7 @@ from lexlip.index.layout import (
 _BLOCK_MASK = (1 << BLOCK_SHIFT) - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def invert(starts, terms, impacts, order, vocabulary_terms):
     """Turns documents with terms into terms with documents.
 
@@ -37,7 +39,8 @@ def invert(starts, terms, impacts, order, vocabulary_terms):
         vocabulary_terms: size of the vocabulary.
 
     Returns:
-        list_starts [vocabulary_terms + 1] int64, documents [postings] int32 (internal numbers, ascending inside a term), impacts.
+        list_starts [vocabulary_terms + 1] int64, documents [postings] int32 (internal numbers, ascending inside a
+        term), impacts.
     """
     list_starts = np.zeros(vocabulary_terms + 1, np.int64)
     for posting in range(terms.size):
@@ -57,7 +60,7 @@ def invert(starts, terms, impacts, order, vocabulary_terms):
     return list_starts, documents, list_impacts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _block_end(documents, posting, end):
     """One past the last posting in the block of `posting`."""
     block = documents[posting] >> BLOCK_SHIFT
@@ -66,9 +69,10 @@ def _block_end(documents, posting, end):
     return posting
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits, sizes):
-    """Decides the kind of every list and fills `sizes` [terms, 4] int64: bytes, entries, highest impact, bucket shift or ROW_LIST.
+    """Decides the kind of every list and fills `sizes` [terms, 4] int64: bytes, entries, highest impact, bucket
+    shift or ROW_LIST.
 
     Args:
         list_starts, documents, impacts: postings by term, from `invert`.
@@ -107,14 +111,14 @@ def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits
         sizes[term, 3] = shift
 
 
-@njit(inline="always")
+@inlined
 def _put(data, offset, width, value):
     """Stores `width` little-endian bytes of `value`."""
     for byte in range(width):
         data[offset + byte] = (value >> (8 * byte)) & 255
 
 
-@njit(inline="always")
+@inlined
 def _put_bits(data, bit, width, value):
     """Adds `width` bits of `value` at position `bit` of zeroed bytes."""
     value = value << (bit & 7)
@@ -126,8 +130,8 @@ def _put_bits(data, bit, width, value):
         byte += 1
 
 
-@njit(cache=True, nogil=True)
-def _write_slice(documents, impacts, posting, after, impact_bits, data, bit):
+@kernel
+def write_slice(documents, impacts, posting, after, impact_bits, data, bit):
     """Writes the postings of one block at position `bit`."""
     if is_bitmap(count_code(after - posting)):
         for inside in range(posting, after):
@@ -141,7 +145,7 @@ def _write_slice(documents, impacts, posting, after, impact_bits, data, bit):
             bit += BLOCK_SHIFT + impact_bits
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _level(impacts, posting, after, highest):
     """Highest impact of some postings in fifteenths of the term's highest, rounded up."""
     top = np.int64(0)
@@ -150,7 +154,7 @@ def _level(impacts, posting, after, highest):
     return (top * HIGHEST_LEVEL + highest - 1) // highest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, impact_bits, slice_bits, data, base):
     """Writes one row list at byte `base` of zeroed `data`."""
     groups = padded_groups(blocks)
@@ -176,13 +180,13 @@ def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, 
             cell = summary + (group - half if group >= half else group)
             if level > (data[cell] >> side) & 15:
                 data[cell] = (data[cell] & (240 if side == 0 else 15)) | (level << side)
-            _write_slice(documents, impacts, posting, after, impact_bits, data, bit)
+            write_slice(documents, impacts, posting, after, impact_bits, data, bit)
             bit += slice_bits[code]
             entry += 1
             posting = after
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_gap_list(
     documents, impacts, posting, end, blocks, entries, highest, shift, impact_bits, slice_bits, data, base
 ):
@@ -208,7 +212,7 @@ def _write_gap_list(
         code = count_code(after - posting)
         data[gaps + entry] = block - previous
         data[marks + entry] = (_level(impacts, posting, after, highest) << 4) | code
-        _write_slice(documents, impacts, posting, after, impact_bits, data, bit)
+        write_slice(documents, impacts, posting, after, impact_bits, data, bit)
         bit += slice_bits[code]
         entry += 1
         previous = block
@@ -218,7 +222,7 @@ def _write_gap_list(
         bucket += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, table, data):
     """Writes all lists one behind the other.
 
@@ -256,7 +260,7 @@ def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits
     _put(table, number * TERM_RECORD_BYTES, 4, base >> 3)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def checksum_lists(table, data):
     """Fills the checksums of the term table; `data` [bytes] uint8 read-only holds the lists."""
     for number in range(table.size // TERM_RECORD_BYTES - 1):

@@ -1,13 +1,15 @@
 """A postings file: written from documents with impacts, opened for searching."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.answering import DAMAGED, REFUSED, answer_queries
 from lexlip.index.decoding import decode_documents, document_impacts
+from lexlip.index.kernel import kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
     BLOCK_SHIFT,
@@ -69,7 +71,7 @@ def write_postings(
     return write_sections(folder, stem, "postings", {"settings": settings, "id_map": id_map, **lists})
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pack_allowed(data, id_map, allowed, words):
     """Sets in `words` [blocks] uint64 the bits of internal numbers whose position is `allowed` [documents] bool."""
     for number in range(allowed.size):
@@ -165,7 +167,8 @@ class Postings:
 
     def _damage(self, number: int) -> IndexFormatError:
         return IndexFormatError(
-            f"{self.sections.path}: posting list {number} is damaged (its checksum does not fit). Copy the file again or build "
+            f"{self.sections.path}: posting list {number} is damaged (its checksum does not fit). Copy the file "
+            f"again or build "
             f"the index again."
         )
 

@@ -1,42 +1,48 @@
 """Keeping only the heaviest terms of a document."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit, types
 
-_STARTS = types.int64[::1]
-_TERMS = types.int32[::1]
-_WEIGHTS = types.float32[::1]
+from lexlip.index.kernel import inlined, kernel
+from lexlip.index.ranking import replace_lowest
 
 
-@njit(types.void(_STARTS, _TERMS, _WEIGHTS, _STARTS, _TERMS, _WEIGHTS), cache=True, nogil=True)
-def _copy_heaviest(starts, terms, weights, kept_starts, kept_terms, kept_weights):
-    """Copies of every row the heaviest terms that fit into `kept_starts`, ties by lower term, in ascending order of terms."""
+@inlined
+def _key(weight_bits, term):
+    """A key that is greater for a greater weight (positive floats compare like their bits) and then for a lower
+    term.
+    """
+    return (np.int64(weight_bits) << 32) | (np.int64(0xFFFFFFFF) - np.int64(term))
+
+
+@kernel
+def _copy_heaviest(starts, terms, weight_bits, kept_starts, kept_terms, kept_weight_bits):
+    """Copies of every row the heaviest terms that fit into `kept_starts`, ties by lower term, in ascending order."""
     for row in range(starts.size - 1):
         begin, end = starts[row], starts[row + 1]
-        room = kept_starts[row + 1] - kept_starts[row]
         write = kept_starts[row]
-        if room == end - begin:
-            kept_terms[write : write + room] = terms[begin:end]
-            kept_weights[write : write + room] = weights[begin:end]
+        room = kept_starts[row + 1] - write
+        if room == 0:
             continue
-        lightest = np.partition(weights[begin:end], end - begin - room)[end - begin - room]
-        heavier = 0
+        best = np.zeros(room, np.int64)
+        if room < end - begin:
+            for posting in range(begin, end):
+                key = _key(weight_bits[posting], terms[posting])
+                if key > best[0]:
+                    replace_lowest(best, key)
         for posting in range(begin, end):
-            heavier += weights[posting] > lightest
-        ties = room - heavier
-        for posting in range(begin, end):
-            tied = weights[posting] == lightest and ties > 0
-            if weights[posting] > lightest or tied:
-                ties -= tied
+            if _key(weight_bits[posting], terms[posting]) >= best[0]:
                 kept_terms[write] = terms[posting]
-                kept_weights[write] = weights[posting]
+                kept_weight_bits[write] = weight_bits[posting]
                 write += 1
 
 
 def keep_top_terms(
     starts: np.ndarray, terms: np.ndarray, weights: np.ndarray, top_terms: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The `top_terms` heaviest terms of every row, as new (starts, terms, weights); everything when `top_terms` is None.
+    """The `top_terms` heaviest terms of every row, as new (starts, terms, weights); everything when `top_terms` is
+    None.
 
     Args:
         starts: [rows + 1] int64, beginning with 0.
@@ -50,11 +56,11 @@ def keep_top_terms(
     kept_starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, top_terms))]).astype(np.int64)
     kept_terms, kept_weights = np.empty(kept_starts[-1], np.int32), np.empty(kept_starts[-1], np.float32)
     _copy_heaviest(
-        np.require(starts, np.int64, "CW"),
-        np.require(terms, np.int32, "CW"),
-        np.require(weights, np.float32, "CW"),
+        np.require(starts, np.int64, ["C", "W"]),
+        np.require(terms, np.int32, ["C", "W"]),
+        np.require(weights, np.float32, ["C", "W"]).view(np.int32),
         kept_starts,
         kept_terms,
-        kept_weights,
+        kept_weights.view(np.int32),
     )
     return kept_starts, kept_terms, kept_weights

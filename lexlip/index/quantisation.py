@@ -1,4 +1,6 @@
-"""From weights to impacts of 4 to 8 bits and back: impact = round(weight / step), at least 1, with step = maximum weight / levels."""
+"""From weights to impacts of 4 to 8 bits and back: impact = round(weight / step), at least 1, with step = maximum
+weight / levels.
+"""
 
 import numpy as np
 
@@ -23,7 +25,8 @@ def quantise(weights: np.ndarray, maximum_weight: float, impact_bits: int) -> np
     """
     if weights.size and float(weights.max()) > maximum_weight * (1 + 1e-6):
         raise DataError(
-            f"a weight of {weights.max():.6g} is above maximum_weight {maximum_weight:.6g}; give a larger maximum_weight to the build settings."
+            f"a weight of {weights.max():.6g} is above maximum_weight {maximum_weight:.6g}; give a larger "
+            f"maximum_weight to the build settings."
         )
     levels = highest_impact(impact_bits)
     impacts = np.empty(weights.size, np.uint8)

@@ -1,30 +1,33 @@
 """The k best so far, and candidates by falling bound: two small binary heaps over int64 keys."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
+
+from lexlip.index.kernel import inlined, kernel
 
 _POSITION_MASK = np.int64(0xFFFFFFFF)
 
 
-@njit(inline="always")
+@inlined
 def hit_key(score, position):
     """A key that is greater for a higher score and, at equal scores, for a lower position."""
     return (np.int64(score) << 32) | (_POSITION_MASK - np.int64(position))
 
 
-@njit(inline="always")
+@inlined
 def key_score(key):
     """The score in a key."""
     return key >> 32
 
 
-@njit(inline="always")
+@inlined
 def key_position(key):
     """The position in a key of a hit."""
     return _POSITION_MASK - (key & _POSITION_MASK)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def replace_lowest(best, key):
     """Puts `key` in the place of the lowest key of `best` [k] int64, a heap with the lowest in front."""
     size = best.size
@@ -41,7 +44,7 @@ def replace_lowest(best, key):
     best[hole] = key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sink(heap, size, hole):
     """Moves the key at `hole` down to its place in a heap with the highest in front."""
     key = heap[hole]
@@ -57,14 +60,14 @@ def _sink(heap, size, hole):
     heap[hole] = key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def make_heap(heap, size):
     """Orders the first `size` keys as a heap with the highest in front."""
     for hole in range(size // 2 - 1, -1, -1):
         _sink(heap, size, hole)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_key(heap, size, key):
     """Adds a key to a heap of `size` keys with the highest in front; there must be room."""
     hole = size
@@ -77,7 +80,7 @@ def add_key(heap, size, key):
     heap[hole] = key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def take_highest(heap, size):
     """Returns the highest of `size` keys and leaves a heap of the others."""
     highest = heap[0]

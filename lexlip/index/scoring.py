@@ -1,13 +1,15 @@
 """Adding up the postings of one block."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import load_u64, lowest_one
+from lexlip.index.kernel import inlined
 from lexlip.index.layout import BLOCK_DOCUMENTS, BLOCK_SHIFT, is_bitmap
 
 
-@njit(inline="always")
+@inlined
 def add_plain(data, bit, count, weight, impact_bits, scores):
     """Adds postings stored as (document in block, impact).
 
@@ -33,7 +35,7 @@ def add_plain(data, bit, count, weight, impact_bits, scores):
         count -= 4
 
 
-@njit(inline="always")
+@inlined
 def add_bitmap(data, bit, weight, impact_bits, scores):
     """Adds postings stored as a bitmap of the block and impacts; as `add_plain`."""
     word = load_u64(data, bit >> 3)
@@ -50,7 +52,7 @@ def add_bitmap(data, bit, weight, impact_bits, scores):
         bit += impact_bits
 
 
-@njit(inline="always")
+@inlined
 def add_postings(data, bit, code, weight, impact_bits, scores):
     """Adds the postings of a list in a block, at `bit`, of count code `code`, to `scores` [64] int32."""
     if is_bitmap(code):

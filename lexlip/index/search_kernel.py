@@ -1,20 +1,25 @@
 """The search of one shard: bound, seed, collect, then score blocks by falling bound until none can matter.
 
 1. Bounds of all groups of 512 documents (`bounds.py`).
-2. Groups are opened by falling bound, a few at a time: their blocks are bounded, and those that can reach the k-th score so far become
+2. Groups are opened by falling bound, a few at a time: their blocks are bounded, and those that can reach the k-th
+score so far become
    candidates.
-3. After each opening the best candidates are scored, which raises the k-th score: locate all their postings and ask for them, then add up.
+3. After each opening the best candidates are scored, which raises the k-th score: locate all their postings and ask
+for them, then add up.
 
-A block is passed over only when its bound is below the k-th score, so the result is that of scoring everything, ties included.
+A block is passed over only when its bound is below the k-th score, so the result is that of scoring everything, ties
+included.
 """
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lexlip.index.bits import load_u16, load_u32, load_u64, prefetch
 from lexlip.index.bounds import add_gap_lists, bound_blocks, bound_groups
+from lexlip.index.kernel import kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
     BLOCK_SHIFT,
@@ -56,7 +61,7 @@ class Geometry(NamedTuple):
     lists: int
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _offer_block(scores, block, geometry, data, live, best):
     """Offers the documents of a block to the k best."""
     lowest = np.int32(key_score(best[0]))
@@ -79,9 +84,11 @@ def _offer_block(scores, block, geometry, data, live, best):
             lowest = np.int32(key_score(best[0]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ask_for_wave(plan, lists, wave, size, geometry, data):
-    """Prefetches what `_score_wave` reads first: the records of all lists for the blocks, then the gaps they point to."""
+    """Prefetches what `_score_wave` reads first: the records of all lists for the blocks, then the gaps they point
+    to.
+    """
     for slot in range(lists):
         records = plan.records[slot]
         if plan.shift[slot] == ROW_LIST:
@@ -103,7 +110,7 @@ def _ask_for_wave(plan, lists, wave, size, geometry, data):
                 prefetch(data, plan.marks[slot] + entry)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _score_wave(plan, lists, wave, size, geometry, data, slice_bits, live, scale, bits, codes, scores, best):
     """Scores up to 8 blocks.
 
@@ -132,31 +139,34 @@ def _score_wave(plan, lists, wave, size, geometry, data, slice_bits, live, scale
     for turn in range(size):
         if (wave[turn] >> 32) < np.int64(key_score(best[0]) * scale):
             return
-        scores[:] = 0
+        for document in range(BLOCK_DOCUMENTS):
+            scores[document] = 0
         for slot in range(lists):
             if codes[turn, slot] > 0:
                 add_postings(data, bits[turn, slot], codes[turn, slot], plan.weight[slot], geometry.impact_bits, scores)
         _offer_block(scores, wave[turn] & _BLOCK_MASK, geometry, data, live, best)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take_seeds(group_bounds, seeds, wanted):
-    """Moves up to `wanted` groups with the highest bounds from `group_bounds` (0 afterwards) to `seeds`; returns how many."""
+    """Moves up to `wanted` groups with the highest bounds from `group_bounds` (0 afterwards) to `seeds`; returns how
+    many.
+    """
     for size in range(wanted):
         top = group_bounds[0]
         for group in range(1, group_bounds.size):
             top = max(top, group_bounds[group])
         if top == 0:
-            return size
+            return np.int64(size)
         group = 0
         while group_bounds[group] != top:
             group += 1
         group_bounds[group] = 0
         seeds[size] = group
-    return wanted
+    return np.int64(wanted)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _open_groups(
     plan, gap_lists, positive, opened, size, geometry, data, block_bounds, live, threshold, candidates, count
 ):
@@ -194,7 +204,7 @@ def _open_groups(
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, best):
     """Finds the k best documents of a planned query.
 
@@ -216,15 +226,15 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
     wave = np.empty(_WAVE, np.int64)
     candidates = np.empty(groups * GROUP_BLOCKS, np.int64)
     waiting = np.empty(groups + 1, np.int64)
-    count = 0
-    unopened = 0
+    count = np.int64(0)
+    unopened = np.int64(0)
     seeds = _SEED_GROUPS + best.size // 16
     while True:
         threshold = max(np.int64(1), np.int64(key_score(best[0]) * scale))
         if seeds > 0:
             opened = _take_seeds(group_bounds, wave, min(_WAVE, seeds))
         else:
-            opened = 0
+            opened = np.int64(0)
             while opened < _WAVE and unopened > 0 and (waiting[0] >> 32) >= threshold:
                 wave[opened] = take_highest(waiting, unopened) & _BLOCK_MASK
                 unopened -= 1
@@ -232,7 +242,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
         count = _open_groups(
             plan, gap_lists, positive, wave, opened, geometry, data, block_bounds, live, threshold, candidates, count
         )
-        scored = 0
+        scored = np.int64(0)
         while scored < _WAVE and count > 0 and (candidates[0] >> 32) >= threshold:
             wave[scored] = take_highest(candidates, count)
             count -= 1
@@ -250,7 +260,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
                 make_heap(waiting, unopened)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search_shard(geometry, data, slice_bits, checked, live, terms, weights, k, positions, scores):
     """Searches one shard for one query.
 
@@ -278,10 +288,11 @@ def search_shard(geometry, data, slice_bits, checked, live, terms, weights, k, p
         return np.int64(0)
     best = np.zeros(k, np.int64)
     search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, best)
-    best.sort()
-    hits = 0
-    while hits < k and best[k - 1 - hits] > 0:
-        positions[hits] = key_position(best[k - 1 - hits])
-        scores[hits] = key_score(best[k - 1 - hits])
+    make_heap(best, k)
+    hits = np.int64(0)
+    while hits < k and best[0] > 0:
+        key = take_highest(best, k - hits)
+        positions[hits] = key_position(key)
+        scores[hits] = key_score(key)
         hits += 1
     return hits

@@ -1,11 +1,14 @@
 """The container of the binary files of an index: named arrays, each with a checksum, ready to be memory-mapped.
 
-    0      magic "LEXLIPIX", kind of file (8 bytes), format version (u32), number of sections (u32), bytes of the file (u64)
-    32     per section: name (24 bytes), numpy type (8 bytes), offset, bytes, items, XXH64 (u64 each); bytes include the padding
+    0      magic "LEXLIPIX", kind of file (8 bytes), format version (u32), number of sections (u32), bytes of the
+    file (u64)
+    32     per section: name (24 bytes), numpy type (8 bytes), offset, bytes, items, XXH64 (u64 each); bytes include
+    the padding
     4088   XXH64 of the 4,088 bytes before, which is also the checksum of the file in the manifest
     4096   the sections, each padded with zeros to a multiple of 64 bytes
 
-Every byte of a file is thus under a checksum. The header is checked on open, a section when `Sections.verify` is called.
+Every byte of a file is thus under a checksum. The header is checked on open, a section when `Sections.verify` is
+called.
 """
 
 import mmap
@@ -83,7 +86,8 @@ def map_file(folder: Path, entry: FileEntry) -> np.ndarray:
             size = os.fstat(file.fileno()).st_size
             if size != entry.bytes:
                 raise IndexFormatError(
-                    f"{path}: {size} bytes where the manifest says {entry.bytes}; the file was cut or replaced. Copy it again or "
+                    f"{path}: {size} bytes where the manifest says {entry.bytes}; the file was cut or replaced. "
+                    f"Copy it again or "
                     f"build the index again."
                 )
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
@@ -118,7 +122,8 @@ class Sections:
             raise IndexFormatError(
                 f"{self.path}: the checksum of its header does not fit; the file is damaged or not the one published."
             )
-        _, found_kind, version, count, size = _PREFIX.unpack_from(self.data)
+        header = self.data[:_HEADER_BYTES].tobytes()
+        _, found_kind, version, count, size = _PREFIX.unpack_from(header)
         if version != FORMAT_VERSION:
             raise IndexFormatError(
                 f"{self.path}: format version {version}, but this program reads version {FORMAT_VERSION}."
@@ -130,7 +135,7 @@ class Sections:
         self._table: dict[str, tuple[np.dtype, int, int, int, int]] = {}
         for number in range(count):
             name, numpy_type, offset, length, items, section_checksum = _SECTION.unpack_from(
-                self.data, _PREFIX.size + number * _SECTION.size
+                header, _PREFIX.size + number * _SECTION.size
             )
             dtype = np.dtype(numpy_type.rstrip(b"\0").decode())
             self._table[name.rstrip(b"\0").decode()] = (dtype, offset, length, items, section_checksum)
@@ -154,5 +159,6 @@ class Sections:
             _, offset, length, _, written = self._table[name]
             if checksum(self.data[offset : offset + length]) != written:
                 raise IndexFormatError(
-                    f"{self.path}: section {name} is damaged (its checksum does not fit). Copy the file again or build the index again."
+                    f"{self.path}: section {name} is damaged (its checksum does not fit). Copy the file again or "
+                    f"build the index again."
                 )

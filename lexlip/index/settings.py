@@ -13,15 +13,20 @@ class BuildSettings:
 
     Attributes:
         top_terms: keep only this many heaviest terms a document; None keeps all.
-        impact_bits: bits of a quantised weight, 4 to 8. Fewer bits make a smaller index and cost some recall, which is measured
+        impact_bits: bits of a quantised weight, 4 to 8. Fewer bits make a smaller index and cost some recall, which
+        is measured
             and reported while building.
-        maximum_weight: the weight that becomes the highest impact. None takes the largest weight of the shard. Give it when shards
-            are built apart and their scores should be equal to the last bit; a larger weight in the data is then an error.
-        ordering_terms: heaviest terms a document that decide which documents are stored side by side. 0 keeps the input order
+        maximum_weight: the weight that becomes the highest impact. None takes the largest weight of the shard. Give
+        it when shards
+            are built apart and their scores should be equal to the last bit; a larger weight in the data is then an
+            error.
+        ordering_terms: heaviest terms a document that decide which documents are stored side by side. 0 keeps the
+        input order
             (builds faster, searches slower).
         row_share: a term in more than this share of the blocks of 64 documents is laid out for direct access, which is
             faster and larger: 0.1 is fast, 0.25 small.
-        keep_exact_weights: also write the weights as 16-bit floats in a file of their own, so that `Index.search` can rerank.
+        keep_exact_weights: also write the weights as 16-bit floats in a file of their own, so that `Index.search`
+        can rerank.
     """
 
     top_terms: int | None = None

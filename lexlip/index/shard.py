@@ -44,7 +44,8 @@ class Shard:
         self.stored = StoredFields(folder, entry.stored, self.identifiers)
         if self.postings.documents != entry.documents or self.identifiers["hashes"].size != entry.documents:
             raise IndexFormatError(
-                f"{folder}: shard {entry.shard} has {entry.documents} documents by the manifest, {self.postings.documents} by "
+                f"{folder}: shard {entry.shard} has {entry.documents} documents by the manifest, "
+                f"{self.postings.documents} by "
                 f"{entry.postings.name} and {self.identifiers['hashes'].size} by {entry.identifiers.name}."
             )
         self.deleted: np.ndarray | None = None
@@ -58,7 +59,9 @@ class Shard:
             self._live = self.postings.allowed_words(~self.deleted)
 
     def live_words(self, allowed: np.ndarray | None) -> np.ndarray:
-        """The documents a search may return, as the kernels want them: live ones that are also `allowed` [documents] bool."""
+        """The documents a search may return, as the kernels want them: live ones that are also `allowed` [documents]
+        bool.
+        """
         if allowed is None:
             return self._live
         return self.postings.allowed_words(allowed if self.deleted is None else allowed & ~self.deleted)

@@ -1,9 +1,11 @@
 """Stored fields: one Arrow IPC file a shard, uncompressed, of which one row is read without reading others.
 
-Rows are written in small record batches. Where each batch begins and its checksum are kept in the identifiers file, so that a batch is
+Rows are written in small record batches. Where each batch begins and its checksum are kept in the identifiers file,
+so that a batch is
 mapped, checked on first use and decoded alone; other programs can read the file as any Arrow IPC file.
 """
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -81,7 +83,8 @@ class StoredWriter:
         """Publishes the file under a name made from its content.
 
         Returns:
-            its entry, and the arrays that belong into the identifiers file: `part_offsets` [batches + 2] uint64 (the batches, the first
+            its entry, and the arrays that belong into the identifiers file: `part_offsets` [batches + 2] uint64 (the
+            batches, the first
             with the head of the file, and the tail) and `part_checksums` [batches + 1] uint64.
         """
         self._flush(complete=True)
@@ -94,7 +97,7 @@ class StoredWriter:
         offsets = np.array([0, *self._offsets[1:], size], np.uint64)
         content = map_file(self._folder, FileEntry(self._temporary.name, size, ""))
         checksums = np.array(
-            [checksum(content[int(start) : int(end)]) for start, end in zip(offsets[:-1], offsets[1:], strict=True)],
+            [checksum(content[int(start) : int(end)]) for start, end in itertools.pairwise(offsets)],
             np.uint64,
         )
         whole = checksum(checksums)
@@ -128,7 +131,8 @@ class StoredFields:
         if not self._checked[number]:
             if checksum(content) != int(self._checksums[number]):
                 raise IndexFormatError(
-                    f"{self._path}: bytes {self._offsets[number]} to {self._offsets[number + 1]} are damaged. Copy the file again or build "
+                    f"{self._path}: bytes {self._offsets[number]} to {self._offsets[number + 1]} are damaged. "
+                    f"Copy the file again or build "
                     f"the index again."
                 )
             self._checked[number] = True

@@ -56,7 +56,10 @@ def read_vectors(files: Sequence[str | Path], vocabulary_terms: int) -> Iterator
 
 def stored_schema(path: str | Path) -> pa.Schema:
     """The schema of the stored fields that `read_vectors` makes of a file."""
-    schema = pq.read_schema(path)
+    try:
+        schema = pq.read_schema(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: not readable as Parquet ({error}).") from error
     require_columns(schema, LEXICON_VECTOR_SCHEMA, str(path))
     fields = [pa.field("id", pa.string())]
     fields += [
@@ -97,7 +100,8 @@ def _checked(batch: pa.RecordBatch, path: str, first_row: int, vocabulary_terms:
             row = int(np.searchsorted(starts, posting, side="right")) - 1
             name = columns["id"][row].as_py()
             raise DataError(
-                f"{path}, row {first_row + row} (id {name!r}): {complaint} (term {terms[posting]}, weight {weights[posting]})."
+                f"{path}, row {first_row + row} (id {name!r}): {complaint} (term {terms[posting]}, weight "
+                f"{weights[posting]})."
             )
 
     refuse((terms < 0) | (terms >= vocabulary_terms), f"a term is outside the vocabulary of {vocabulary_terms} terms")

@@ -1,0 +1,45 @@
+"""Checking every byte of an index against its checksums."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lexlip.errors import IndexFormatError
+from lexlip.index.manifest import ShardEntry, read_manifest
+from lexlip.index.sections import Sections
+from lexlip.index.stored import StoredFields
+
+
+def verify_index(path: str | Path) -> list[str]:
+    """What is wrong with an index, one line a damaged file; nothing when all of it is sound.
+
+    Raises:
+        IndexFormatError: there is no index, or its manifest is damaged.
+    """
+    folder = Path(path)
+    problems = []
+    for entry in read_manifest(folder).shards:
+        for check in _checks(folder, entry):
+            if check is not None:
+                problems.append(check)
+    return problems
+
+
+def _checks(folder: Path, entry: ShardEntry) -> Iterator[str | None]:
+    yield _problem(lambda: Sections(folder, entry.postings, "postings").verify())
+    yield _problem(lambda: Sections(folder, entry.identifiers, "ids").verify())
+    yield _problem(lambda: StoredFields(folder, entry.stored, Sections(folder, entry.identifiers, "ids")).verify())
+    if entry.exact_weights is not None:
+        weights = entry.exact_weights
+        yield _problem(lambda: Sections(folder, weights, "weights").verify())
+    if entry.tombstones is not None:
+        tombstones = entry.tombstones
+        yield _problem(lambda: Sections(folder, tombstones, "deleted").verify())
+
+
+def _problem(check: Callable[[], None]) -> str | None:
+    """The message of the error that a check raises."""
+    try:
+        check()
+    except IndexFormatError as error:
+        return str(error)
+    return None
