@@ -18,7 +18,7 @@ class OptimiserSettings:
     """AdamW with a linear warm-up and a linear decay to zero over the phase.
 
     Attributes:
-        tower_rate: peak learning rate of the towers.
+        tower_rate: peak learning rate of the towers and of the image head's projection, a copy of word embeddings.
         head_rate: peak learning rate of everything else: heads, bridge, decoder, projections.
         weight_decay: for matrices; norms, biases and embeddings have none.
         warmup_share: share of the phase's steps.

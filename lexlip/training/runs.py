@@ -168,8 +168,8 @@ def find_run(name: str) -> Run:
     if not Path(path).is_file():
         raise ModelError(f"no run {name!r}: known are {', '.join(NAMED_RUNS)}, or give path/to/file.py:function")
     spec = importlib.util.spec_from_file_location("run_file", path)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     run = getattr(module, function, None)

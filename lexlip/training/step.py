@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.health import health
@@ -57,9 +58,17 @@ class PhaseTrainer:
         phase: what to do.
         steps: optimiser steps in the whole phase.
         seed: of random choices made on the device.
+
+    Raises:
+        ModelError: the phase's images or captions do not fit the towers.
     """
 
     def __init__(self, model: LexLIP | DenseCLIP, phase: Phase, steps: int, seed: int) -> None:
+        if phase.examples.text_tokens > model.text_tower.positions:
+            raise ModelError(
+                f"phase {phase.name}: {phase.examples.text_tokens} text tokens, but the text tower has "
+                f"{model.text_tower.positions} positions"
+            )
         model.set_image_size(phase.image_size)
         freeze(model, phase)
         self.model, self.phase, self.steps, self.seed = model, phase, steps, seed
