@@ -53,6 +53,8 @@ def settle_ray_data() -> None:
     # By default only the text of an error survives, inside a wrapper.
     context.raise_original_map_exception = True
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # It warns that progress bars are off, which is what was asked for.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
 
 
 def user_error(error: BaseException) -> LexLIPError | None:

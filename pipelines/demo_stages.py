@@ -35,8 +35,8 @@ class DemoSettings:
         seed: of the scenes; validation scenes have the next one.
     """
 
-    train_images: int = 4000
-    val_images: int = 500
+    train_images: int = 2000
+    val_images: int = 2000
     shards: int = 2
     seed: int = 1
 

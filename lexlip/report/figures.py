@@ -11,6 +11,7 @@ VALUE_WIDTH = 84
 ROW_HEIGHT = 26
 BAR_HEIGHT = 14
 GROUP_GAP = 12
+LABEL_HEIGHT = 15
 AXIS_HEIGHT = 34
 
 
@@ -115,10 +116,14 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str, caption: str) -
     for step in range(0, int(top_value) + 1, 20 if top_value > 50 else 10):
         shapes.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{up(step):.1f}" y2="{up(step):.1f}"/>')
         shapes.append(_text(left - 8, up(step), str(step), "axis", "end"))
-    for point in points:
+    lowest_label = -math.inf
+    for point in sorted(points, key=lambda point: -point.y):
         anchor, shift = ("end", -10) if across(point.x) > (left + right) * 0.6 else ("start", 10)
+        # Labels stand below their points and give way downwards, so that close points stay readable.
+        label_height = max(up(point.y) + 13, lowest_label + LABEL_HEIGHT)
+        lowest_label = label_height
         shapes.append(f'<circle class="{point.series}" cx="{across(point.x):.1f}" cy="{up(point.y):.1f}" r="5.5"/>')
-        shapes.append(_text(across(point.x) + shift, up(point.y) + 13, point.label, "value", anchor))
+        shapes.append(_text(across(point.x) + shift, label_height, point.label, "value", anchor))
     shapes.append(_text((left + right) / 2, bottom + AXIS_HEIGHT - 2, x_title, "axis", "middle"))
     shapes.append(_text(left + 6, top + 2, y_title, "axis", "start"))
     return _figure(shapes, bottom + AXIS_HEIGHT + 4, caption)
