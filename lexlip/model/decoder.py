@@ -32,7 +32,7 @@ class BottleneckDecoder(nn.Module):
         self.embeddings = model.embeddings
         self.layers = model.encoder.layer
         # Word embeddings are the text tower's own and come in with every call.
-        self.embeddings.word_embeddings = None
+        self.embeddings.register_module("word_embeddings", None)
 
     def forward(
         self, bottleneck_BD: Tensor, masked_ids_BL: Tensor, padding_BL: Tensor, word_embeddings: nn.Embedding

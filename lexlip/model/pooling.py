@@ -80,7 +80,7 @@ class _ProjectAndMaxPool(torch.autograd.Function):
         return pooled_BV, token_BV
 
     @staticmethod
-    def backward(context: Any, grad_pooled_BV: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, grad_pooled_BV: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden_BTD, projection_VD, token_BV = context.saved_tensors
         rows, tokens, width = hidden_BTD.shape
         # Sparse products have no half-precision kernel everywhere, and a term's gradient is a sum over many rows.

@@ -59,7 +59,7 @@ class TextTower(nn.Module):
     def __init__(self, encoder: PreTrainedModel) -> None:
         super().__init__()
         if getattr(encoder, "pooler", None) is not None:
-            encoder.pooler = None
+            encoder.register_module("pooler", None)
         self.encoder = encoder
         self.width: int = encoder.config.hidden_size
         if self.embeddings.embedding_dim != self.width:
@@ -98,7 +98,9 @@ class TextTower(nn.Module):
     @property
     def word_embeddings(self) -> nn.Parameter:
         """[V, D], also the projection of the lexicon head."""
-        return self.embeddings.weight
+        weight = self.embeddings.weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
 
     @property
     def positions(self) -> int:

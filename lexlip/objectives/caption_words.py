@@ -3,8 +3,8 @@
 Shapes: N images, C captions an image, B = N * C captions, L text tokens, V vocabulary.
 
 A distribution over the terms of an image's captions, rare terms weighing more, is matched by the softmax of the image's
-pooled logits (the distribution that the bottleneck uses). It needs no text tower, so an epoch of it costs a fraction of a
-contrastive one, and it gives the image head a human vocabulary before contrastive learning starts.
+pooled logits (the distribution that the bottleneck uses). It needs no text tower, so an epoch of it costs a fraction of
+a contrastive one, and it gives the image head a human vocabulary before contrastive learning starts.
 """
 
 from dataclasses import dataclass

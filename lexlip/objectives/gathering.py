@@ -3,6 +3,7 @@
 Shapes: B rows of this worker, W workers, X vector width.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,6 +45,17 @@ def part_of_mean(total: Tensor, count: Tensor) -> Tensor:
     return total * worker_count() / gather_keys(count[None]).sum().clamp(min=1)
 
 
+@torch.no_grad()
+def average_over_workers(values: Sequence[Tensor]) -> None:
+    """Replaces values of each worker, in place, by their means over all workers."""
+    if worker_count() == 1 or not values:
+        return
+    flat = torch.cat([value.flatten() for value in values])
+    distributed.all_reduce(flat)
+    for value, mean in zip(values, (flat / worker_count()).split([value.numel() for value in values]), strict=True):
+        value.copy_(mean.view_as(value))
+
+
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows_BX: Tensor) -> Tensor:
@@ -51,7 +63,7 @@ class _GatherRows(torch.autograd.Function):
         return gather_keys(rows_BX.detach())
 
     @staticmethod
-    def backward(context: Any, grad_gathered: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, grad_gathered: Tensor) -> Tensor:
         # A copy: other parts of the graph may hold the same gradient.
         grad_gathered = grad_gathered.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(grad_gathered)  # sums over the losses of all workers

@@ -75,7 +75,7 @@ class _SparseScores(torch.autograd.Function):
             return torch.cat([queries_BX.float() @ entries_CX.T for entries_CX in chunks], dim=1)
 
     @staticmethod
-    def backward(context: Any, grad_BQ: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(context: Any, grad_BQ: Tensor) -> tuple[Tensor, None, None]:
         terms_QK, weights_QK = context.saved_tensors
         grad_queries_BX = grad_BQ.new_zeros(grad_BQ.shape[0], context.width)
         chunks = _dense_chunks(terms_QK, weights_QK, context.width)

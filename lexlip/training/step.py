@@ -15,6 +15,7 @@ from torch.nn import functional
 from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.gathering import average_over_workers
 from lexlip.objectives.health import health
 from lexlip.objectives.momentum import MomentumEncoder
 from lexlip.objectives.views import Batch, Views
@@ -22,6 +23,7 @@ from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set
 from lexlip.training.phases import Phase
 
 HALF = 0.5
+STATISTICS = ("running_mean", "running_var")
 CAPTION_FIELDS = ("token_ids", "encoder_masked_ids", "encoder_labels", "decoder_masked_ids", "decoder_labels")
 
 
@@ -97,6 +99,8 @@ class PhaseTrainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)
         self.optimiser.step()
         self.schedule.step()
+        # Batch norms count their own worker's rows; averaged, all workers hold one model, as the checkpoint says.
+        average_over_workers([value for name, value in self.model.named_buffers() if name.endswith(STATISTICS)])
         if self.momentum is not None:
             self.momentum.follow(self.model)
         self.step_number += 1

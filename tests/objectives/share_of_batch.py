@@ -19,9 +19,10 @@ from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumEncoder, MomentumSettings
+from lexlip.objectives.views import Batch
 from lexlip.training.optimiser import freeze
 from lexlip.training.phases import Phase
-from lexlip.training.step import PhaseLoss, to_batch
+from lexlip.training.step import PhaseLoss, PhaseTrainer, to_batch
 
 OWN_ROWS = ("in_batch_recall", "image_terms", "text_terms")  # figures that each worker takes of its own rows
 COMMON: dict[str, Any] = {"epochs": 1, "batch": 8, "image_size": 64, "frozen_image_stages": 2}
@@ -51,10 +52,7 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
             width = len(model.vocabulary) if kind == "lexlip" else 16
             momentum = MomentumEncoder(model, phase.momentum, width).eval() if phase.momentum else None
             for part in ("first", "second"):  # the first batch fills the queues
-                examples = pickle.loads((folder / f"{part}.pickle").read_bytes())
-                share = len(examples["image_id"]) // world
-                own = {name: values[rank * share : (rank + 1) * share] for name, values in examples.items()}
-                total, watched = loss(to_batch(own, model.vocabulary.pad_id, "cpu"), 0.5, momentum)
+                total, watched = loss(own_batch(folder, part, model.vocabulary.pad_id, rank, world), 0.5, momentum)
             total.backward()
             results[f"{kind} {phase.name} losses"] = {
                 name: value for name, value in watched.items() if name not in OWN_ROWS
@@ -65,12 +63,30 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
     return results
 
 
+def weights_after_a_step(folder: Path, rank: int, world: int) -> dict[str, Tensor]:
+    """The model with batch norms after one step of training, running statistics included."""
+    phase = PHASES["clip"][0]
+    trainer = PhaseTrainer(load_model(folder / "batch-norm"), phase, steps=1, seed=0)
+    trainer.loss = DistributedDataParallel(trainer.loss, find_unused_parameters=True, broadcast_buffers=False)
+    trainer.step(own_batch(folder, "first", trainer.model.vocabulary.pad_id, rank, world))
+    return trainer.model.state_dict()
+
+
+def own_batch(folder: Path, part: str, pad_id: int, rank: int, world: int) -> Batch:
+    """One process's share of one of the two batches."""
+    examples = pickle.loads((folder / f"{part}.pickle").read_bytes())
+    share = len(examples["image_id"]) // world
+    own = {name: values[rank * share : (rank + 1) * share] for name, values in examples.items()}
+    return to_batch(own, pad_id, "cpu")
+
+
 def main() -> None:
     """Join the group, compute, leave the results in the folder."""
     folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'group'}", rank=rank, world_size=world)
     torch.save(losses_and_gradients(folder, rank, world), folder / f"results-{rank}.pt")
+    torch.save(weights_after_a_step(folder, rank, world), folder / f"weights-{rank}.pt")
     distributed.destroy_process_group()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lexlip.model.clip import DenseCLIP
+from lexlip.model.image_tower import ImageTower, ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 
 SCRIPT = Path(__file__).with_name("share_of_batch.py")
@@ -26,6 +27,10 @@ def results(
     """What one worker gave for the whole, and what each of two gave for its half."""
     lexlip.save_pretrained(tmp_path / "lexlip")
     clip.save_pretrained(tmp_path / "clip")
+    convolutional = ImageTower(ImageTowerConfig("test_resnet", 64))
+    DenseCLIP(convolutional, clip.text_tower, clip.vocabulary, clip.preprocessing, 16).save_pretrained(
+        tmp_path / "batch-norm"
+    )
     (tmp_path / "second.pickle").write_bytes(pickle.dumps(examples))
     others = {name: values[::-1] for name, values in examples.items()}
     others["image_id"] = np.array([f"other {number}" for number in range(8)])
@@ -37,7 +42,7 @@ def results(
     return whole, [torch.load(tmp_path / f"results-{rank}.pt") for rank in range(WORKERS)]
 
 
-def test_two_workers_are_one(results: tuple[Results, list[Results]]) -> None:
+def test_two_workers_are_one(results: tuple[Results, list[Results]], tmp_path: Path) -> None:
     whole, halves = results
     for part, expected in whole.items():
         first, second = (half[part] for half in halves)
@@ -54,3 +59,7 @@ def test_two_workers_are_one(results: tuple[Results, list[Results]]) -> None:
     learning = {name.split(".")[0] for name in whole["lexlip bottleneck gradients"]}
     assert learning == {"image_tower", "text_tower", "text_head", "image_bridge", "image_head", "decoder"}
     assert "log_temperature" in whole["clip momentum gradients"]
+    # After a step all workers hold one and the same model, statistics of batch norms included.
+    left, right = (torch.load(tmp_path / f"weights-{rank}.pt") for rank in range(WORKERS))
+    assert any("running_var" in name for name in left)
+    assert all(torch.equal(left[name], right[name]) for name in left)

@@ -1,0 +1,40 @@
+"""Caption words as a target of the image's lexicon, against counts made in a loop."""
+
+import math
+
+import torch
+
+from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.caption_words import CaptionWords, caption_terms
+from lexlip.objectives.views import Batch, Views
+
+
+def test_the_target_is_each_caption_s_words_once_rare_ones_weighing_more() -> None:
+    special_V = torch.tensor([True, False, False, False])
+    # Two images with two captions each; a word that a caption repeats counts once in it.
+    token_ids_BL = torch.tensor([[1, 1, 2], [1, 0, 0], [3, 1, 0], [0, 0, 0]])
+    target_NV = caption_terms(token_ids_BL, 2, special_V)
+    common, rare = math.log1p(4 / 3), math.log1p(4 / 1)  # in three and in one of four captions
+    expected = torch.tensor([[0, 2 * common, rare, 0], [0, common, 0, rare]])
+    torch.testing.assert_close(target_NV, expected / expected.sum(dim=1, keepdim=True))
+
+
+def test_an_image_without_words_has_an_empty_target() -> None:
+    target_NV = caption_terms(torch.tensor([[0, 0], [1, 0]]), 1, torch.tensor([True, False]))
+    assert target_NV.tolist() == [[0.0, 0.0], [0.0, 1.0]]
+
+
+def test_the_loss_is_a_cross_entropy_over_ordinary_terms(lexlip: LexLIP, batch: Batch) -> None:
+    parts = CaptionWords(weight=0.5, scale=2.0)(Views(lexlip, batch, 0.0))
+    ordinary = torch.tensor(lexlip.vocabulary.ordinary_ids, dtype=torch.int64)
+    target = caption_terms(batch.token_ids_BL, 2, lexlip.special_V)[:, ordinary]
+    pooled = lexlip.pool_image(batch.pixels_N3SS)[:, ordinary]
+    expected = torch.nn.functional.cross_entropy(2.0 * pooled, target)
+    torch.testing.assert_close(parts, {"caption_words": 0.5 * expected})
+
+
+def test_it_needs_no_text_tower(lexlip: LexLIP, batch: Batch) -> None:
+    CaptionWords()(Views(lexlip, batch, 0.0))["caption_words"].backward()
+    assert all(parameter.grad is None for parameter in lexlip.text_tower.parameters())
+    gradients = [parameter.grad for parameter in lexlip.image_head.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
