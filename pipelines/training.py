@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -25,8 +26,8 @@ TRAIN_ENVIRONMENT = {
     # Train's replacement of print shows every line twice.
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-# Tensors of many megabytes come and go at every step. By default glibc hands them back to the kernel each time, and page
-# faults took most of a training step on two cores; kept in the heap, in huge pages, they cost next to nothing.
+# Tensors of many megabytes come and go at every step. By default glibc hands them back to the kernel each time, and
+# page faults took most of a training step on two cores; kept in the heap, in huge pages, they cost next to nothing.
 ALLOCATOR = ":".join(
     f"glibc.malloc.{name}={value}"
     for name, value in {
@@ -99,11 +100,11 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     source = open_pairs(data, unit_rows=UNIT_ROWS)
     out = out.absolute()
     work = out.with_name(out.name + ".training")
-    _claim(work, run, data)
+    _claim(work, out, run, data)
     summary_file = work / "summary.json"
     if summary_file.is_file() and _is_finished(out, run):
         print(f"pretrain: {out} is finished already", flush=True)
-        return TrainingSummary(**json.loads(summary_file.read_text()))
+        return TrainingSummary(**_read_json(summary_file))
     vocabulary = run.make_vocabulary(source)
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0))
@@ -112,8 +113,8 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     for name, value in TRAIN_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=WorkerTask(
+        train_worker,  # type: ignore[arg-type]
+        train_loop_config=WorkerTask(  # type: ignore[arg-type]
             run=run.with_absolute_paths(),
             run_fingerprint=run.fingerprint,
             source=source,
@@ -130,7 +131,7 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
             storage_path=str(work),
             failure_config=FailureConfig(max_failures=resources.most_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
-            worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": ALLOCATOR}},
+            worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": ALLOCATOR}},  # type: ignore[call-arg]
         ),
     )
     print(f"pretrain: {run.name} on {source.rows:,} images of {data}, {len(vocabulary):,} terms", flush=True)
@@ -146,25 +147,35 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     return summary
 
 
-def _claim(work: Path, run: Run, data: str) -> None:
+def _claim(work: Path, out: Path, run: Run, data: str) -> None:
     """Makes the work folder this run's own, or checks that it is."""
     claim = {"run": run.name, "fingerprint": run.fingerprint, "data": data}
     file = work / "run.json"
     if file.is_file():
-        found = json.loads(file.read_text())
+        found = _read_json(file)
         if found != claim:
             raise ModelError(
                 f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings of it; "
                 "choose another --out, or move that folder away to start again"
             )
         return
+    if out.exists():
+        raise ModelError(f"{out} exists already and this run did not make it; choose another --out, or move it away")
     work.mkdir(parents=True, exist_ok=True)
     _write_json(file, claim)
 
 
 def _is_finished(out: Path, run: Run) -> bool:
     file = out / CONFIG_FILE
-    return file.is_file() and json.loads(file.read_text())["training"].get("run_fingerprint") == run.fingerprint
+    return file.is_file() and _read_json(file).get("training", {}).get("run_fingerprint") == run.fingerprint
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{file} cannot be read ({error}); move its folder away to start again") from error
+    return values
 
 
 def _write_json(file: Path, values: dict) -> None:
