@@ -1,17 +1,19 @@
 """The stages of the demo, each a call of the pipeline that a user would call."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow.parquet as pq
+import tyro
 
-from lexlip.data.scenes import write_scenes
 from lexlip.data.sources import open_pairs
 from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.training import runs
 from lexlip.training.run import Run
 from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
+from pipelines.demo_data import DemoData, draw_demo_data
 from pipelines.encoding import IMAGE_TERMS, EncodeSettings, encode_corpus
 from pipelines.evaluate import Evaluate, describe, evaluate
 from pipelines.index_building import build_index
@@ -29,16 +31,12 @@ class DemoSettings:
     """Sizes of the demo.
 
     Attributes:
-        train_images: scenes that the models learn from.
-        val_images: scenes that are indexed, searched and evaluated.
+        data: drawn scenes.
         shards: of the index.
-        seed: of the scenes; validation scenes have the next one.
     """
 
-    train_images: int = 2000
-    val_images: int = 2000
+    data: Annotated[DemoData, tyro.conf.arg(name="")] = field(default_factory=DemoData)
     shards: int = 2
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,10 @@ class Places:
 def run_demo(out: Path, settings: DemoSettings) -> dict:
     """Runs all stages that have not finished and writes `summary.json`, which it returns."""
     log, places = StageLog(out), Places(out)
-    drawn = f"{settings.train_images} + {settings.val_images} scenes of seed {settings.seed}"
+    drawn = str(settings.data)
     indexed = f"{IMAGE_TERMS} terms an image, {IMPACT_BITS} bits, {settings.shards} shard(s)"
     lexlip_run, clip_run = runs.demo(), runs.demo_clip()
-    log.run("data", drawn, lambda: _draw(places, settings))
+    log.run("data", drawn, lambda: draw_demo_data(out / "data", settings.data))
     log.run("vocabulary", lexlip_run.fingerprint, lambda: _learn_vocabulary(lexlip_run, places))
     log.run("lexlip", lexlip_run.fingerprint, lambda: train(lexlip_run, str(places.train), out / "lexlip").print())
     log.run("clip", clip_run.fingerprint, lambda: train(clip_run, str(places.train), out / "clip").print())
@@ -96,15 +94,6 @@ def summarise(places: Places, log: StageLog) -> dict:
         "speed_ratio": comparison["speed_ratio"],
         "seconds": log.seconds,
     }
-
-
-def _draw(places: Places, settings: DemoSettings) -> None:
-    for folder, count, seed in (
-        (places.train, settings.train_images, settings.seed),
-        (places.val, settings.val_images, settings.seed + 1),
-    ):
-        write_scenes(folder, count, seed)
-        print(f"data: {count:,} drawn scenes with captions -> {folder}", flush=True)
 
 
 def _learn_vocabulary(run: Run, places: Places) -> None:

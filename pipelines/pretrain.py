@@ -1,6 +1,6 @@
 """Pre-trains and fine-tunes a model on Ray.
 
-    python pipelines/pretrain.py                                   # the demo's run on the demo's data
+    python pipelines/pretrain.py                                   # the demo's run on the demo's data, drawn if need be
     python pipelines/pretrain.py --run flickr8k-cpu --data ... --out ...
 
 The same command again goes on from the last finished epoch.
@@ -13,7 +13,8 @@ import tyro
 
 from lexlip.training.runs import find_run
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO, require
+from pipelines.default_paths import DEMO
+from pipelines.demo_data import draw_if_default
 from pipelines.training import TrainingResources, train
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     """Parse, train, report."""
     arguments = tyro.cli(PretrainArguments, description=__doc__)
     run = find_run(arguments.run)
-    require(arguments.data)
+    draw_if_default(arguments.data)
     with cluster_session(dashboard=True):
         train(run, arguments.data, arguments.out, arguments.resources).print()
 
