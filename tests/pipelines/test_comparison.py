@@ -1,6 +1,7 @@
 """Evaluation and comparison of two untrained models on the generated scenes, through Ray, index and FAISS."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +51,18 @@ def test_the_comparison_is_measured_and_written(job: CompareClip) -> None:
     assert "bytes/image" in describe_comparison(comparison)
 
 
-def test_an_index_of_other_images_is_refused(job: CompareClip, tiny_lexlip: Path, tmp_path: Path) -> None:
-    from lexlip.data.scenes import SceneSettings, write_scenes
-
-    write_scenes(tmp_path / "others", 3, 99, settings=SceneSettings(image_size=64), prefix="others")
+def test_image_vectors_of_other_data_are_refused(job: CompareClip, tmp_path: Path) -> None:
+    shutil.copytree(job.vectors, tmp_path / "fewer")
+    summary = json.loads((tmp_path / "fewer" / "summary.json").read_text())
+    (tmp_path / "fewer" / "summary.json").write_text(json.dumps({**summary, "parts": summary["parts"][:1]}))
     with pytest.raises(DataError, match="has no vector of the image"):
         encode_pairs(
-            tiny_lexlip,
-            str(tmp_path / "others"),
-            tmp_path / "work",
+            job.lexlip,
+            job.data,
+            job.out / "vectors" / "lexlip",
             image_settings=EncodeSettings(),
             text_settings=EncodeSettings(top_terms=None),
-            image_vectors=job.vectors,
+            image_vectors=tmp_path / "fewer",
         )
 
 
