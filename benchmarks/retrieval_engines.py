@@ -186,9 +186,8 @@ class SeismicEngines:
             seismic.SeismicIndexRaw.build(str(data)).save(str(path))
 
         self._build_s = cached(path, build)
-        saved = next(folder.glob("seismic.index*"))
-        self._index = seismic.SeismicIndexRaw.load(str(saved))
-        self._bytes_per_doc = saved.stat().st_size / len(documents)
+        self._index = seismic.SeismicIndexRaw.load(str(path))
+        self._bytes_per_doc = path.stat().st_size / len(documents)
         self._asked = [(terms.astype(np.int32), weights) for terms, weights in map(queries.one, range(len(queries)))]
         self._tried = []
         sample = min(200, len(queries))

@@ -46,13 +46,13 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
         if lists == 0:
             continue
         if plan.shift[0] == ROW_LIST:
-            bit, code = locate_in_row_list(plan, 0, data, slice_bits, block)
+            bit, mark = locate_in_row_list(plan, 0, data, slice_bits, block)
         else:
-            bit, code = locate_in_gap_list(plan, 0, data, slice_bits, block)
-        if code > 0:
+            bit, mark = locate_in_gap_list(plan, 0, data, slice_bits, block)
+        if mark > 0:
             for document in range(BLOCK_DOCUMENTS):
                 scores[document] = 0
-            add_postings(data, bit, code, 1, geometry.impact_bits, scores)
+            add_postings(data, bit, mark & 15, 1, geometry.impact_bits, scores)
             impacts[place] = scores[number & (BLOCK_DOCUMENTS - 1)]
     return np.int64(-1)
 

@@ -18,7 +18,7 @@ from lexlip.tables import LexiconVector
 _QUERIES_AT_ONCE = 32  # what a thread takes at a time from a batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hits:
     """The answer to one query, best first.
 
@@ -113,8 +113,13 @@ class Index:
         """
         wanted = max(k, rerank)
         query_terms, query_weights = query_arrays(terms, weights, wanted)
-        starts = np.array([0, query_terms.size], np.int64)
-        hits = self._answer(starts, query_terms, query_weights, wanted, 0, 1, self._prepared(allowed))[0]
+        if len(self._shards) == 1 and allowed is None:
+            only = self._shards[0]
+            positions, scores = only.postings.answer_one(query_terms, query_weights, wanted, only.live_words(None))
+            hits = Hits(positions, scores.astype(np.float32))
+        else:
+            starts = np.array([0, query_terms.size], np.int64)
+            hits = self._answer(starts, query_terms, query_weights, wanted, 0, 1, self._prepared(allowed))[0]
         return hits if rerank == 0 else self._reranked(hits, query_terms, query_weights, k)
 
     def search_batch(
@@ -169,8 +174,6 @@ class Index:
             found.append((positions, scores, counts))
         if len(found) == 1:
             positions, scores, counts = found[0]
-            if queries == 1:
-                return [Hits(positions[0, : counts[0]], scores[0, : counts[0]].astype(np.float32))]
             short = scores.astype(np.float32)
             return [Hits(positions[query, :count], short[query, :count]) for query, count in enumerate(counts.tolist())]
         return [self._merged(found, query, k) for query in range(queries)]

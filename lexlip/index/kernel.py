@@ -4,8 +4,8 @@ They are compiled on first use and kept in the cache of numba, which lies in `__
 where that cannot be
 written (a package installed read-only), in the folder named by the environment variable NUMBA_CACHE_DIR.
 
-Numba infers the types inside kernels from their arguments, which docstrings describe with shapes and units; mypy is told
-to look at everything else.
+Numba infers the types inside kernels from their arguments, which docstrings describe with shapes and units; mypy is
+told to look at everything else.
 """
 
 from numba import njit

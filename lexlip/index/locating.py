@@ -49,7 +49,7 @@ def locate_in_row_list(plan, slot, data, slice_bits, block):
         block: number of the block.
 
     Returns:
-        bit offset of the postings and their count code; code 0 when the block has none.
+        bit offset of the postings and the mark of the entry (level and code); a mark of 0 when the block has none.
     """
     record = plan.records[slot] + (block >> 6) * ROW_RECORD_BYTES
     bitmap = load_u64(data, record)
@@ -59,7 +59,7 @@ def locate_in_row_list(plan, slot, data, slice_bits, block):
     count = np.int64(count_ones(bitmap & (own - np.uint64(1))))
     marks = plan.marks[slot] + np.int64(load_u16(data, record + 12))
     bit = plan.first_bit[slot] + np.int64(load_u32(data, record + 8)) + _bits_before(data, marks, count, slice_bits)
-    return bit, np.int64(load_u8(data, marks + count) & np.uint64(15))
+    return bit, np.int64(load_u8(data, marks + count))
 
 
 @inlined
@@ -82,4 +82,4 @@ def locate_in_gap_list(plan, slot, data, slice_bits, block):
     marks = plan.marks[slot] + first
     bit = plan.first_bit[slot] + np.int64(record & np.uint64(0xFFFFFFFF))
     bit += _bits_before(data, marks, entry - first, slice_bits)
-    return bit, np.int64(load_u8(data, marks + (entry - first)) & np.uint64(15))
+    return bit, np.int64(load_u8(data, marks + (entry - first)))

@@ -67,7 +67,14 @@ class ShardEntry:
             for name in ("exact_weights", "tombstones")
         }
         always = {name: FileEntry(**record[name]) for name in ("postings", "stored", "identifiers")}
-        return cls(record["shard"], record["documents"], record["deleted"], **always, **optional)
+        return cls(
+            shard=record["shard"],
+            documents=record["documents"],
+            deleted=record["deleted"],
+            **always,
+            exact_weights=optional["exact_weights"],
+            tombstones=optional["tombstones"],
+        )
 
 
 @dataclass(frozen=True)

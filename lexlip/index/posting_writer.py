@@ -28,39 +28,6 @@ _BLOCK_MASK = (1 << BLOCK_SHIFT) - 1
 
 
 @kernel
-def invert(starts, terms, impacts, order, vocabulary_terms):
-    """Turns documents with terms into terms with documents.
-
-    Args:
-        starts: [documents + 1] int64, where a document begins in `terms` and `impacts`.
-        terms: [postings] int32.
-        impacts: [postings] uint8.
-        order: [documents] int32, the document stored at each internal number.
-        vocabulary_terms: size of the vocabulary.
-
-    Returns:
-        list_starts [vocabulary_terms + 1] int64, documents [postings] int32 (internal numbers, ascending inside a
-        term), impacts.
-    """
-    list_starts = np.zeros(vocabulary_terms + 1, np.int64)
-    for posting in range(terms.size):
-        list_starts[terms[posting] + 1] += 1
-    for term in range(vocabulary_terms):
-        list_starts[term + 1] += list_starts[term]
-    write = list_starts[:-1].copy()
-    documents = np.empty(terms.size, np.int32)
-    list_impacts = np.empty(terms.size, np.uint8)
-    for number in range(order.size):
-        row = order[number]
-        for posting in range(starts[row], starts[row + 1]):
-            term = terms[posting]
-            documents[write[term]] = number
-            list_impacts[write[term]] = impacts[posting]
-            write[term] += 1
-    return list_starts, documents, list_impacts
-
-
-@kernel
 def _block_end(documents, posting, end):
     """One past the last posting in the block of `posting`."""
     block = documents[posting] >> BLOCK_SHIFT
@@ -75,7 +42,7 @@ def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits
     shift or ROW_LIST.
 
     Args:
-        list_starts, documents, impacts: postings by term, from `invert`.
+        list_starts, documents, impacts: postings by term, from `inversion.invert`.
         blocks: blocks of the shard.
         row_share: a term in more than this share of the blocks gets a row list.
         slice_bits: [16] bits by count code.
@@ -227,7 +194,7 @@ def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits
     """Writes all lists one behind the other.
 
     Args:
-        list_starts, documents, impacts: postings by term, from `invert`.
+        list_starts, documents, impacts: postings by term, from `inversion.invert`.
         blocks: blocks of the shard.
         impact_bits: bits of an impact.
         slice_bits: [16] bits by count code.
@@ -284,7 +251,7 @@ def encode_lists(
     """The sections "directory", "table" and "lists" of a postings file.
 
     Args:
-        list_starts: [terms + 1] int64 from `invert`.
+        list_starts: [terms + 1] int64 from `inversion.invert`.
         documents: [postings] int32.
         impacts: [postings] uint8, at least 1.
         blocks: blocks of the shard, at least 1.

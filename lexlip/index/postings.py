@@ -9,6 +9,7 @@ import numpy as np
 from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.answering import DAMAGED, REFUSED, answer_queries
 from lexlip.index.decoding import decode_documents, document_impacts
+from lexlip.index.inversion import invert
 from lexlip.index.kernel import kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
@@ -21,7 +22,7 @@ from lexlip.index.layout import (
     slice_bits,
 )
 from lexlip.index.manifest import FileEntry
-from lexlip.index.posting_writer import encode_lists, invert
+from lexlip.index.posting_writer import encode_lists
 from lexlip.index.quantisation import impact_step
 from lexlip.index.query import explain_refusal
 from lexlip.index.search_kernel import Geometry
@@ -117,10 +118,12 @@ class Postings:
             table=self.sections.offset("table"),
             lists=self.sections.offset("lists"),
         )
+        self._geometry_values = np.array(self._geometry, np.int64)
         self._data = self.sections.data
         self._slice_bits = slice_bits(self.impact_bits)
         self._checked = np.zeros(self.sections["table"].size // TERM_RECORD_BYTES, np.uint8)
         self._numbers: np.ndarray | None = None
+        self._starts: dict[int, np.ndarray] = {}
 
     def answer(
         self,
@@ -142,7 +145,7 @@ class Postings:
             IndexFormatError: a list of a query's term is damaged.
         """
         answer_queries(
-            self._geometry,
+            self._geometry_values,
             self._data,
             self._slice_bits,
             self._checked,
@@ -159,11 +162,50 @@ class Postings:
             counts,
         )
         for query in range(first, last):
-            if counts[query] == REFUSED:
+            if counts[query] < 0:
                 here = slice(starts[query], starts[query + 1])
-                raise explain_refusal(terms[here], weights[here], self.vocabulary_terms)
-            if counts[query] <= DAMAGED:
-                raise self._damage(DAMAGED - int(counts[query]))
+                self._refuse(int(counts[query]), terms[here], weights[here])
+
+    def answer_one(
+        self, terms: np.ndarray, weights: np.ndarray, k: int, live: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Searches for one query, with little around the kernel; positions [n] int64 and scores [n] float64.
+
+        Raises:
+            QueryError: the query is unsuitable.
+            IndexFormatError: a list of one of its terms is damaged.
+        """
+        starts = self._starts.get(terms.size)
+        if starts is None:
+            starts = self._starts[terms.size] = np.array([0, terms.size], np.int64)
+        positions, scores, counts = np.empty((1, k), np.int64), np.empty((1, k), np.float64), np.empty(1, np.int64)
+        answer_queries(
+            self._geometry_values,
+            self._data,
+            self._slice_bits,
+            self._checked,
+            live,
+            self.step,
+            starts,
+            terms,
+            weights,
+            k,
+            0,
+            1,
+            positions,
+            scores,
+            counts,
+        )
+        count = int(counts[0])
+        if count < 0:
+            self._refuse(count, terms, weights)
+        return positions[0, :count], scores[0, :count]
+
+    def _refuse(self, count: int, terms: np.ndarray, weights: np.ndarray) -> None:
+        """Raises the error that a negative number of hits stands for."""
+        if count == REFUSED:
+            raise explain_refusal(terms, weights, self.vocabulary_terms)
+        raise self._damage(DAMAGED - count)
 
     def _damage(self, number: int) -> IndexFormatError:
         return IndexFormatError(

@@ -173,7 +173,7 @@ def test_any_small_collection(collection_class, build_index, brute_force, made, 
         index = Index.open(build_index(collection, Path(folder), settings=build_settings))
         for size in {1, min(3, vocabulary_terms), vocabulary_terms}:
             query_terms = random.choice(vocabulary_terms, size, replace=False)
-            for values in ([1.0], [0.25, 0.5, 1.0], [1e-12, 1.0, -0.5], [3e38, 1e30]):
+            for values in ([1.0], [0.25, 0.5, 1.0], [1e-12, 1.0, -0.5], [3e30, 1e25]):
                 query_weights = random.choice(values, size)
                 hits = index.search(query_terms, query_weights, k)
                 assert_same(hits, brute_force(index, query_terms, query_weights, k))

@@ -1,0 +1,111 @@
+"""Opening groups: which come next, and which of their blocks can reach the k-th score."""
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
+import numpy as np
+
+from lexlip.index.bits import load_u16, prefetch
+from lexlip.index.bounds import bound_blocks
+from lexlip.index.kernel import inlined, kernel
+from lexlip.index.layout import GROUP_BLOCKS, ROW_RECORD_BYTES
+from lexlip.index.ranking import add_key
+from lexlip.index.waves import WAVE
+
+_CHUNK = 32  # groups that are passed over together; a divisor of the padded number of groups
+
+
+@kernel
+def highest_bound(group_bounds):
+    """The highest bound of a group."""
+    top = group_bounds[0]
+    for group in range(1, group_bounds.size):
+        top = max(top, group_bounds[group])
+    return np.int64(top)
+
+
+@inlined
+def _highest_of_chunk(group_bounds, first):
+    """The highest bound of 32 groups; they are looked at with a few vector instructions."""
+    top = group_bounds[first]
+    for group in range(first + 1, first + _CHUNK):
+        top = max(top, group_bounds[group])
+    return top
+
+
+@kernel
+def take_seeds(group_bounds, seeds, wanted):
+    """Moves up to `wanted` groups with the highest bounds from `group_bounds` (0 afterwards) to `seeds`.
+
+    Returns:
+        how many.
+    """
+    for size in range(wanted):
+        top = highest_bound(group_bounds)
+        if top == 0:
+            return np.int64(size)
+        group = 0
+        while _highest_of_chunk(group_bounds, group) != top:
+            group += _CHUNK
+        while group_bounds[group] != top:
+            group += 1
+        group_bounds[group] = 0
+        seeds[size] = group
+    return np.int64(wanted)
+
+
+@kernel
+def next_groups(group_bounds, cursor, bar, opened):
+    """Moves the next groups from `cursor` on whose bounds reach `bar` (0 afterwards) to `opened` [8].
+
+    Returns:
+        how many, and where to go on.
+    """
+    size = np.int64(0)
+    while cursor < group_bounds.size and size < WAVE:
+        if cursor % _CHUNK == 0 and _highest_of_chunk(group_bounds, cursor) < bar:
+            cursor += _CHUNK
+            continue
+        if group_bounds[cursor] >= bar:
+            group_bounds[cursor] = 0
+            opened[size] = cursor
+            size += 1
+        cursor += 1
+    return size, cursor
+
+
+@kernel
+def open_groups(
+    plan, gap_lists, positive, opened, size, geometry, data, block_bounds, live, threshold, candidates, count
+):
+    """Bounds the blocks of some groups and adds those that reach the threshold to the candidates.
+
+    Args:
+        plan, gap_lists, positive: from `make_plan`.
+        opened, size: [8] int64 numbers of groups, and how many.
+        geometry, data, block_bounds, live: as in `search_lists`.
+        threshold: in bound units.
+        candidates, count: heap of keys (bound, block), and how many.
+
+    Returns:
+        the new count of candidates.
+    """
+    for slot in range(gap_lists, positive):
+        for turn in range(size):
+            prefetch(data, plan.records[slot] + (opened[turn] >> 3) * ROW_RECORD_BYTES)
+    for slot in range(gap_lists, positive):
+        for turn in range(size):
+            entry = load_u16(data, plan.records[slot] + (opened[turn] >> 3) * ROW_RECORD_BYTES + 12)
+            prefetch(data, plan.marks[slot] + np.int64(entry))
+    for turn in range(size):
+        first_four, last_four = bound_blocks(
+            plan, gap_lists, positive, data, geometry.groups, block_bounds, opened[turn]
+        )
+        for row in range(GROUP_BLOCKS):
+            bound = np.int64(first_four & np.uint64(0xFFFF))
+            first_four = (first_four >> np.uint64(16)) | (last_four << np.uint64(48))
+            last_four >>= np.uint64(16)
+            block = opened[turn] * GROUP_BLOCKS + row
+            if bound >= threshold and (live.size == 0 or live[block] != np.uint64(0)):
+                add_key(candidates, count, (bound << 32) | block)
+                count += 1
+    return count

@@ -1,0 +1,180 @@
+"""Scoring blocks in waves of eight: locate all postings and ask for them, then add them up.
+
+Loads of different blocks and lists overlap that way. The lists with most of the bound come first; few blocks can matter
+after that, and only those get the other lists.
+"""
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
+import numpy as np
+
+from lexlip.index.bits import load_u32, load_u64, prefetch
+from lexlip.index.kernel import inlined, kernel
+from lexlip.index.layout import (
+    BLOCK_DOCUMENTS,
+    BLOCK_SHIFT,
+    GAP_RECORD_BYTES,
+    POSITION_BYTES,
+    ROW_LIST,
+    ROW_RECORD_BYTES,
+)
+from lexlip.index.locating import locate_in_gap_list, locate_in_row_list
+from lexlip.index.ranking import hit_key, key_score, make_heap, replace_lowest, take_highest
+from lexlip.index.scoring import add_postings
+
+WAVE = 8  # groups opened, and blocks scored, at a time: enough for their loads to overlap
+BLOCK_MASK = 0xFFFFFFFF  # the low half of a key (bound, block)
+_FIRST_PART = 0.6  # of the bound of a query: what is added up before a block is judged again
+
+
+@kernel
+def _offer_block(scores, block, geometry, data, live, best):
+    """Offers the documents of a block to the k best."""
+    lowest = np.int32(key_score(best[0]))
+    top = scores[0]
+    for document in range(1, BLOCK_DOCUMENTS):
+        top = max(top, scores[document])
+    if top < lowest or top <= 0:
+        return
+    for document in range(BLOCK_DOCUMENTS):
+        score = scores[document]
+        if score < lowest or score <= 0:
+            continue
+        if live.size > 0 and (live[block] >> np.uint64(document)) & np.uint64(1) == np.uint64(0):
+            continue
+        number = (block << BLOCK_SHIFT) + document
+        position = np.int64(load_u32(data, geometry.id_map + number * POSITION_BYTES) & np.uint64(0xFFFFFF))
+        key = hit_key(score, position)
+        if key > best[0]:
+            replace_lowest(best, key)
+            lowest = np.int32(key_score(best[0]))
+
+
+@kernel
+def order_lists(plan, positive, lists, keys, sequence):
+    """Puts the lists of a plan in the order in which they are added: negative weights first, then by falling bound.
+
+    Args:
+        plan, positive, lists: from `make_plan`.
+        keys: [lists] int64, room.
+        sequence: [lists] int64, the result.
+
+    Returns:
+        how many lists in front make the first part, which has most of the bound.
+    """
+    for slot in range(positive):
+        keys[slot] = (plan.bound[slot] << 32) | slot
+    make_heap(keys, positive)
+    for place in range(lists - positive):
+        sequence[place] = positive + place
+    total = np.int64(0)
+    for slot in range(positive):
+        total += plan.bound[slot]
+    first_part = np.int64(lists)
+    added = np.int64(0)
+    for place in range(lists - positive, lists):
+        sequence[place] = take_highest(keys, lists - place) & BLOCK_MASK
+        added += plan.bound[sequence[place]]
+        if added >= _FIRST_PART * total and first_part == lists:
+            first_part = np.int64(place + 1)
+    return first_part
+
+
+@kernel
+def _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks):
+    """Finds and prefetches the postings of some lists in up to 8 blocks.
+
+    Args:
+        plan: the query's lists.
+        slots: [n] int64, which of them.
+        wave, size: [8] int64 keys with a block in the low half, and how many.
+        data, slice_bits: of the shard.
+        bits, marks: [8, lists] int64, the result by place in `slots`: where the postings are, and the entry's mark.
+    """
+    for place in range(slots.size):
+        slot = slots[place]
+        records = plan.records[slot]
+        if plan.shift[slot] == ROW_LIST:
+            for turn in range(size):
+                prefetch(data, records + ((wave[turn] & BLOCK_MASK) >> 6) * ROW_RECORD_BYTES)
+        else:
+            for turn in range(size):
+                prefetch(data, records + ((wave[turn] & BLOCK_MASK) >> plan.shift[slot]) * GAP_RECORD_BYTES)
+    for place in range(slots.size):
+        slot = slots[place]
+        if plan.shift[slot] != ROW_LIST:
+            for turn in range(size):
+                record = plan.records[slot] + ((wave[turn] & BLOCK_MASK) >> plan.shift[slot]) * GAP_RECORD_BYTES
+                entry = np.int64((load_u64(data, record) >> np.uint64(32)) & np.uint64(0xFFFF))
+                prefetch(data, plan.gaps[slot] + entry)
+                prefetch(data, plan.marks[slot] + entry)
+    for place in range(slots.size):
+        slot = slots[place]
+        if plan.shift[slot] == ROW_LIST:
+            for turn in range(size):
+                bit, mark = locate_in_row_list(plan, slot, data, slice_bits, wave[turn] & BLOCK_MASK)
+                bits[turn, place], marks[turn, place] = bit, mark
+                prefetch(data, bit >> 3)
+        else:
+            for turn in range(size):
+                bit, mark = locate_in_gap_list(plan, slot, data, slice_bits, wave[turn] & BLOCK_MASK)
+                bits[turn, place], marks[turn, place] = bit, mark
+                prefetch(data, bit >> 3)
+
+
+@inlined
+def _add_lists(plan, slots, bits, marks, data, impact_bits, scores, left):
+    """Adds the located postings of some lists in a block to `scores` [64]; returns what lists still to come can add."""
+    for place in range(slots.size):
+        mark = marks[place]
+        if mark > 0:
+            left -= (mark >> 4) * plan.bound[slots[place]]
+            add_postings(data, bits[place], mark & 15, plan.weight[slots[place]], impact_bits, scores)
+    return left
+
+
+@inlined
+def _may_reach(scores, left, lowest, scale):
+    """Whether documents of a block with `scores` [64] so far, and `left` bound units to come, can reach `lowest`."""
+    top = scores[0]
+    for document in range(1, BLOCK_DOCUMENTS):
+        top = max(top, scores[document])
+    return left + 1 >= (lowest - np.int64(top)) * scale
+
+
+@kernel
+def score_wave(
+    plan, sequence, first_part, wave, size, geometry, data, slice_bits, live, scale, bits, marks, scores, best
+):
+    """Scores up to 8 blocks: first the lists with most of the bound, then the others for blocks that can still matter.
+
+    Args:
+        plan, sequence, first_part: the query's lists, the order in which they are added, and how many come first.
+        wave, size: [8] int64 keys (bound, block) by falling bound, and how many. Changed.
+        geometry, data, slice_bits: of the shard.
+        live: [blocks] uint64, documents that may be returned; empty when all may.
+        scale: bound units per score unit.
+        bits, marks: [8, lists] int64, room for what is located.
+        scores: [8, 64] int32, room.
+        best: [k] int64 heap of the best keys, updated.
+    """
+    slots = sequence[:first_part]
+    lowest = key_score(best[0])
+    _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks)
+    kept = 0
+    for turn in range(size):
+        bound, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
+        for document in range(BLOCK_DOCUMENTS):
+            scores[kept, document] = 0
+        left = _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, scores[kept], bound)
+        if _may_reach(scores[kept], left, lowest, scale):
+            wave[kept] = (left << 32) | block
+            kept += 1
+    slots = sequence[first_part:]
+    if kept > 0 and slots.size > 0:
+        _locate_lists(plan, slots, wave, kept, data, slice_bits, bits, marks)
+    for turn in range(kept):
+        left, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
+        if _may_reach(scores[turn], left, key_score(best[0]), scale):
+            _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, scores[turn], left)
+            _offer_block(scores[turn], block, geometry, data, live, best)
