@@ -44,6 +44,15 @@ def demo() -> Run:
         ),
         phases=(
             Phase(
+                name="words",
+                objectives=(CaptionWords(),),
+                epochs=5,
+                batch=64,
+                image_size=80,
+                optimiser=rates,
+                examples=replace(examples, captions_per_image=5),
+            ),
+            Phase(
                 name="bottleneck",
                 objectives=(
                     SelfMaskedLM(0.1),
@@ -52,7 +61,7 @@ def demo() -> Run:
                     InBatchContrastive(),
                     Flops(0.01),
                 ),
-                epochs=5,
+                epochs=4,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
@@ -60,13 +69,13 @@ def demo() -> Run:
             ),
             Phase(
                 name="momentum",
-                objectives=(MomentumContrastive(), Flops(0.01, ramp_share=0.0)),
+                objectives=(MomentumContrastive(), InBatchContrastive(), Flops(0.01, ramp_share=0.0)),
                 epochs=2,
                 batch=64,
                 image_size=80,
-                half_resolution_share=0.2,
-                momentum=MomentumSettings(decay=0.99, queue=512, key_terms=128),
-                optimiser=replace(rates, tower_rate=3e-4, head_rate=3e-4),
+                half_resolution_share=0.1,
+                momentum=MomentumSettings(decay=0.95, queue=512, key_terms=64),
+                optimiser=replace(rates, tower_rate=5e-4, head_rate=5e-4),
                 examples=examples,
             ),
         ),
