@@ -84,9 +84,11 @@ class TextTower(nn.Module):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The transformers configuration that rebuilds this tower."""
+        """The transformers configuration that rebuilds this tower, whatever version of transformers reads it."""
         config = self.encoder.config
-        return json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
+        values = json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
+        values.pop("transformers_version", None)
+        return values
 
     @property
     def embeddings(self) -> nn.Embedding:
