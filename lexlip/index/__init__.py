@@ -1,7 +1,7 @@
 """The posting-list engine: exact top-k search over quantised term impacts, memory-mapped, without torch.
 
-Build shards from LexiconVector files (`build_shard`), publish them as an index (`publish`), search it (`Index`), change it
-(`add_documents`, `delete_documents`, `merge_shards`) and check it (`verify_index`).
+Build shards from LexiconVector files (`build_shard`), publish them as an index (`publish`), search it (`Index`),
+change it (`add_documents`, `delete_documents`, `merge_shards`) and check it (`verify_index`).
 """
 
 from lexlip.index.build import build_shard, publish
