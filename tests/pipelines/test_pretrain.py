@@ -1,0 +1,168 @@
+"""Training on Ray: from a tiny run to a model folder, through a killed worker, and the errors a user meets."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray  # brings psutil along
+import torch
+
+from lexlip.data.augmentation import AugmentationSettings
+from lexlip.data.examples import ExampleSettings
+from lexlip.errors import ModelError
+from lexlip.model.building import ModelSettings
+from lexlip.model.lexlip import LexLIP
+from lexlip.model.saving import load_model
+from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
+from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.flops import Flops
+from lexlip.objectives.masked_lm import SelfMaskedLM
+from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
+from lexlip.training.phases import OptimiserSettings, Phase
+from lexlip.training.run import Run, VocabularySettings
+from pipelines.training import TrainingResources, train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_model_settings: ModelSettings) -> Run:
+    """Two phases of LexLIP; the second at a higher resolution and longer, so that it can be killed in between."""
+    first = Phase(
+        name="bottleneck",
+        objectives=(SelfMaskedLM(), TextBottleneck(), ImageBottleneck(), InBatchContrastive(), Flops(0.01)),
+        epochs=1,
+        batch=8,
+        image_size=64,
+        optimiser=OptimiserSettings(tower_rate=1e-3, head_rate=1e-3),
+        examples=ExampleSettings(text_tokens=16, augmentation=AugmentationSettings(operations=1)),
+    )
+    second = replace(
+        first,
+        name="momentum",
+        objectives=(MomentumContrastive(), Flops(0.01)),
+        momentum=MomentumSettings(queue=24, key_terms=32),
+        epochs=2,
+        image_size=96,
+        half_resolution_share=0.5,
+    )
+    return Run("tiny", "lexlip", tiny_model_settings, (first, second), VocabularySettings(size=400), shuffle_rows=8)
+
+
+@pytest.fixture(scope="module")
+def trained(ray_session: None, run: Run, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, uninterrupted. Read only."""
+    out = tmp_path_factory.mktemp("trained") / "model"
+    summary = train(run, str(scenes), out)
+    assert summary.model == str(out)
+    assert summary.dropped_rows == 0
+    assert summary.metrics["momentum_contrastive"] > 0
+    assert summary.metrics["images_per_second"] > 0
+    return out
+
+
+def test_a_run_becomes_a_model(trained: Path, run: Run, scenes: Path) -> None:
+    model = load_model(trained)
+    assert isinstance(model, LexLIP)
+    assert model.preprocessing.size == 96
+    assert len(model.encode_text(["a red ball"])[0]) > 0
+    facts = json.loads((trained / "config.json").read_text())["training"]
+    assert facts == {"run": "tiny", "run_fingerprint": run.fingerprint, "data": str(scenes), "steps": 15}
+
+
+def test_checkpoints_logs_and_the_summary_stay_beside_the_model(trained: Path) -> None:
+    work = trained.with_name("model.training")
+    assert {"run.json", "summary.json", "tensorboard", "checkpoints"} <= {path.name for path in work.iterdir()}
+    assert 1 <= len(list(work.glob("checkpoints/checkpoint_*/state.pt"))) <= 2
+    assert list((work / "tensorboard").iterdir())
+
+
+def test_the_same_command_again_finds_the_run_finished(
+    trained: Path, run: Run, scenes: Path, capfd: pytest.CaptureFixture
+) -> None:
+    written = (trained / "model.safetensors").stat().st_mtime_ns
+    summary = train(run, str(scenes), trained)
+    assert "finished already" in capfd.readouterr().out
+    assert summary.model == str(trained)
+    assert (trained / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_folder_of_another_run_or_of_other_data_is_refused(trained: Path, run: Run, scenes: Path) -> None:
+    with pytest.raises(ModelError, match=r"belongs to run 'tiny'.*choose another --out"):
+        train(replace(run, seed=1), str(scenes), trained)
+    with pytest.raises(ModelError, match=r"belongs to run 'tiny'"):
+        train(run, f"{scenes}/*.parquet", trained)
+
+
+def test_a_folder_that_is_there_already_is_refused_before_training(run: Run, scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"dear")
+    with pytest.raises(ModelError, match=r"photos exists already.*choose another --out"):
+        train(run, str(scenes), tmp_path / "photos")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["holiday.jpg", "photos"]
+
+
+def kill_training_workers() -> list[int]:
+    """Kills the training workers of this process's own Ray, and of no other on the machine; gives their process ids."""
+    import psutil
+
+    assert ray.is_initialized()
+    killed = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                process.kill()
+                killed.append(process.pid)
+    return killed
+
+
+def test_a_killed_worker_changes_nothing(trained: Path, run: Run, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    killed: list[int] = []
+
+    def kill_after_the_first_phase() -> None:
+        while not list(tmp_path.glob("model.training/checkpoints/checkpoint_*/state.pt")):
+            time.sleep(0.02)
+        killed.extend(kill_training_workers())
+
+    watcher = threading.Thread(target=kill_after_the_first_phase, daemon=True)
+    watcher.start()
+    train(run, str(scenes), out, TrainingResources(most_failures=2))
+    watcher.join(timeout=1)
+    assert len(killed) == 1
+    interrupted, steady = load_model(out), load_model(trained)
+    for name, value in steady.state_dict().items():
+        assert torch.equal(interrupted.state_dict()[name], value), name
+
+
+def test_a_worker_that_died_before_it_saved_the_model_loses_nothing(
+    trained: Path, run: Run, scenes: Path, tmp_path: Path
+) -> None:
+    work = Path(shutil.copytree(trained.with_name("model.training"), tmp_path / "model.training"))
+    (work / "summary.json").unlink()
+    summary = train(run, str(scenes), tmp_path / "model")  # every epoch is done: only the model is missing
+    assert load_model(tmp_path / "model").fingerprint == load_model(trained).fingerprint
+    assert summary.metrics["momentum_contrastive"] > 0
+
+
+def test_missing_data_is_one_line_and_status_two(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "pipelines" / "pretrain.py"), "--data", "nowhere/*.parquet"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.strip().splitlines()[-1] == "error: nowhere/*.parquet: no file matches this pattern"
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
