@@ -1,7 +1,7 @@
 """Errors that a user can act on.
 
-Entry points print the message of a `LexLIPError` as one line and exit with status 2; anything else is a bug and keeps its traceback.
-A message names the file, row or field at fault and says what to do.
+Entry points print the message of a `LexLIPError` as one line and exit with status 2; anything else is a bug and keeps
+its traceback. A message names the file, row or field at fault and says what to do.
 """
 
 
