@@ -3,7 +3,7 @@
 | table | columns | made by | read by |
 |---|---|---|---|
 | Pair | image_id string, image binary, captions list<string> | data sources | training, encoding, evaluation |
-| LexiconVector | id string, terms list<int32> ascending, weights list<float32> positive | encoding | index, evaluation |
+| LexiconVector | id string, terms list<int32> ascending, weights list<float32> | encoding | index, evaluation |
 | DenseVector | id string, vector list<float32> | encoding with the dense baseline | FAISS, evaluation |
 
 Other columns pass through a station untouched; behind a LexiconVector they become the index's stored fields.
