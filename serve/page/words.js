@@ -1,6 +1,10 @@
 // How words look: the same word has the same colour everywhere on the page.
 
+// Words for colours have their own.
+const COLOURS = { red: 27, orange: 60, brown: 50, gold: 85, yellow: 100, green: 145, teal: 190, blue: 260, purple: 305, pink: 350 };
+
 export function hueOf(word) {
+  if (word in COLOURS) return COLOURS[word];
   let hash = 7;
   for (const letter of word) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
   // Steps of the golden angle keep neighbouring hashes apart.
