@@ -1,12 +1,13 @@
 """The stream of one worker's examples: Ray Data reads, decodes, augments and masks on CPUs; the worker batches.
 
 Which rows a worker sees, and in which order, follows from (seed, phase, epoch, rank, world size) alone. Each worker
-therefore builds its own dataset for every epoch instead of taking a split of a shared one, whose assignment of rows
-depends on who asks first; that is what lets a resumed run repeat an uninterrupted one.
+therefore builds its own datasets instead of taking splits of a shared one, whose assignment of rows depends on who asks
+first; that is what lets a resumed run repeat an uninterrupted one.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,10 @@ from lexlip.errors import DataError
 
 READ_CPUS = 0.5  # whole CPUs beside the training workers would leave Ray Data none, and it would wait forever
 UNITS_AT_ONCE = 2
+# Starting an execution of Ray Data takes seconds, so one reads as many epochs as make up this many units; each is a
+# block that the object store keeps track of, so it does not read more.
+UNITS_OF_AN_EXECUTION = 4096
+EPOCH = "epoch"
 Examples = dict[str, np.ndarray]
 
 
@@ -45,13 +50,13 @@ class UnitReader:
 
     units: tuple[PairUnit, ...]
     builder: ExampleBuilder
-    epoch: int
 
-    def __call__(self, numbers: pa.Table) -> Iterator[Examples]:
-        """Examples of the units whose numbers are given."""
-        for number in numbers["number"].to_pylist():
-            for table in read_unit(self.units[number]):
-                yield self.builder(table, self.epoch)
+    def __call__(self, items: pa.Table) -> Iterator[Examples]:
+        """Examples of units, given as columns of their numbers and epochs."""
+        for item in items.to_pylist():
+            for table in read_unit(self.units[item["number"]]):
+                examples = self.builder(table, item[EPOCH])
+                yield examples | {EPOCH: np.full(table.num_rows, item[EPOCH])}
 
 
 class ExampleStream:
@@ -75,15 +80,26 @@ class ExampleStream:
         rows = sum(unit.rows for unit in self.units)
         return max(1, rows // (self.share.batch * self.share.world))
 
-    def epoch(self, epoch: int) -> Iterator[Examples]:
-        """`steps_per_epoch` batches. A worker whose rows run out early starts its share again."""
+    def epochs(self, first: int, stop: int) -> Iterator[tuple[int, Iterator[Examples]]]:
+        """Epochs `first` to `stop` - 1, each with its `steps_per_epoch` batches.
+
+        Small data sets are read on across epochs, so that no epoch waits for its first rows.
+        """
+        together = max(1, UNITS_OF_AN_EXECUTION // len(self._own_units(first)))
+        for start in range(first, stop, together):
+            examples = self._examples(range(start, min(stop, start + together)))
+            for epoch, own in groupby(examples, key=lambda made: int(made[EPOCH][0])):
+                yield epoch, self._batches(epoch, own)
+
+    def _batches(self, epoch: int, examples: Iterator[Examples]) -> Iterator[Examples]:
+        """The batches of one epoch. A worker whose rows run out early, because some are bad, starts its share again."""
         steps = self.steps_per_epoch()
         rng = np.random.default_rng((self.share.seed, epoch, self.share.rank))
         while steps > 0:
             pool: list[tuple[Examples, int]] = []
             made = 0
-            for examples in self._examples(epoch):
-                pool.extend(self._good_rows(examples))
+            for part in examples:
+                pool.extend(self._good_rows(part))
                 while steps > 0 and len(pool) >= self.share.batch + self.share.shuffle_rows:
                     yield self._draw(pool, rng)
                     steps, made = steps - 1, made + 1
@@ -95,15 +111,19 @@ class ExampleStream:
                     f"{len(pool)} usable image(s) for a worker that takes {self.share.batch} a step "
                     f"({len(self.problems)} bad row(s)); use a smaller batch, fewer workers or more data"
                 )
+            examples = self._examples(range(epoch, epoch + 1))
 
-    def _examples(self, epoch: int) -> Iterator[Examples]:
-        order = np.random.default_rng((self.share.seed, epoch)).permutation(len(self.units))
-        own = order[self.share.rank :: self.share.world] if len(order) >= self.share.world else order
-        numbers = ray.data.from_items([{"number": int(number)} for number in own], override_num_blocks=len(own))
-        reader = UnitReader(self.units, self.builder, epoch)
+    def _own_units(self, epoch: int) -> list[int]:
+        """Numbers of this worker's units in the order of an epoch."""
+        order = np.random.default_rng((self.share.seed, epoch)).permutation(len(self.units)).tolist()
+        return order[self.share.rank :: self.share.world] if len(order) >= self.share.world else order
+
+    def _examples(self, epochs: range) -> Iterator[Examples]:
+        """Examples of some epochs, one after the other."""
+        items = [{"number": number, EPOCH: epoch} for epoch in epochs for number in self._own_units(epoch)]
         ray.data.DataContext.get_current().execution_options.preserve_order = True
-        stream = numbers.map_batches(
-            reader,
+        stream = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            UnitReader(self.units, self.builder),
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=READ_CPUS,

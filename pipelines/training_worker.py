@@ -90,9 +90,9 @@ def train_worker(task: WorkerTask) -> None:
         if state is not None and number == last_phase:
             trainer.load_state_dict(state["trainer"])
             first_epoch = last_epoch + 1
-        for epoch in range(first_epoch, phase.epochs):
+        for epoch, batches in stream.epochs(first_epoch, phase.epochs):
             progress = EpochProgress(run, phase, number, epoch, steps, step_total + epoch * steps, rank, board)
-            for examples in stream.epoch(epoch):
+            for examples in batches:
                 batch = to_batch(examples, task.vocabulary.pad_id, model.device)
                 progress.add(trainer.step(batch), context.get_world_size() * len(examples["image_id"]))
             problems |= _all_problems(stream.problems)

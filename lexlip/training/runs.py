@@ -46,7 +46,7 @@ def demo() -> Run:
             Phase(
                 name="words",
                 objectives=(CaptionWords(),),
-                epochs=5,
+                epochs=4,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
@@ -61,7 +61,7 @@ def demo() -> Run:
                     InBatchContrastive(),
                     Flops(0.01),
                 ),
-                epochs=4,
+                epochs=3,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
@@ -70,7 +70,7 @@ def demo() -> Run:
             Phase(
                 name="momentum",
                 objectives=(MomentumContrastive(), InBatchContrastive(), Flops(0.01, ramp_share=0.0)),
-                epochs=2,
+                epochs=1,
                 batch=64,
                 image_size=80,
                 half_resolution_share=0.1,

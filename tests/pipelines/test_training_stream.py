@@ -34,8 +34,12 @@ def make_stream(ray_session: None, scenes: Path, vocabulary: Vocabulary) -> Make
     return make
 
 
+def batches_of(stream: ExampleStream, epoch: int) -> list[dict[str, np.ndarray]]:
+    return [batch for _, batches in stream.epochs(epoch, epoch + 1) for batch in batches]
+
+
 def ids_of(stream: ExampleStream, epoch: int) -> list[str]:
-    return [str(image_id) for batch in stream.epoch(epoch) for image_id in batch["image_id"]]
+    return [str(image_id) for batch in batches_of(stream, epoch) for image_id in batch["image_id"]]
 
 
 def test_every_row_comes_once_an_epoch_in_another_order_each_time(make_stream: MakeStream, scenes: Path) -> None:
@@ -50,6 +54,14 @@ def test_every_row_comes_once_an_epoch_in_another_order_each_time(make_stream: M
     assert ids_of(make_stream(seed=1), 1) != second
 
 
+def test_epochs_read_together_are_the_same_as_epochs_read_alone(make_stream: MakeStream) -> None:
+    together = [
+        (epoch, [str(image_id) for batch in batches for image_id in batch["image_id"]])
+        for epoch, batches in make_stream().epochs(1, 4)
+    ]
+    assert together == [(epoch, ids_of(make_stream(), epoch)) for epoch in (1, 2, 3)]
+
+
 def test_rows_of_one_unit_are_spread_over_batches(make_stream: MakeStream) -> None:
     order = ids_of(make_stream(), 0)
     numbers = [int(image_id.rsplit("-", 1)[-1].removeprefix("scenes")) for image_id in order]
@@ -58,7 +70,7 @@ def test_rows_of_one_unit_are_spread_over_batches(make_stream: MakeStream) -> No
 
 
 def test_workers_see_disjoint_rows_and_equally_many_batches(make_stream: MakeStream, scenes: Path) -> None:
-    shares = [list(make_stream(rank=rank, world=2, batch=4).epoch(0)) for rank in range(2)]
+    shares = [batches_of(make_stream(rank=rank, world=2, batch=4), 0) for rank in range(2)]
     assert [len(batches) for batches in shares] == [5, 5]
     seen = [{str(image_id) for batch in batches for image_id in batch["image_id"]} for batches in shares]
     assert not seen[0] & seen[1]
@@ -66,7 +78,7 @@ def test_workers_see_disjoint_rows_and_equally_many_batches(make_stream: MakeStr
 
 
 def test_a_batch_holds_what_the_builder_makes(make_stream: MakeStream) -> None:
-    batch = next(iter(make_stream().epoch(0)))
+    batch = batches_of(make_stream(), 0)[0]
     assert batch["pixels"].shape == (8, 3, 16, 16)
     assert batch["pixels"].dtype == np.uint8
     assert batch["token_ids"].shape == batch["decoder_labels"].shape == (8, 1, 12)
@@ -102,7 +114,7 @@ def test_rows_that_run_out_early_come_again(make_stream: MakeStream, damaged: Pa
 
 def test_too_few_rows_for_a_batch_is_one_clear_error(make_stream: MakeStream) -> None:
     with pytest.raises(DataError, match=r"40 usable image\(s\).*takes 64 a step.*smaller batch"):
-        list(make_stream(batch=64).epoch(0))
+        batches_of(make_stream(batch=64), 0)
 
 
 def test_a_file_that_has_gone_is_named(make_stream: MakeStream, scenes: Path, tmp_path: Path) -> None:
@@ -110,4 +122,4 @@ def test_a_file_that_has_gone_is_named(make_stream: MakeStream, scenes: Path, tm
     source = open_pairs(str(tmp_path / "scenes"), unit_rows=4)
     shutil.rmtree(tmp_path / "scenes")
     with pytest.raises(DataError, match=str(tmp_path)):
-        list(make_stream(source).epoch(0))
+        batches_of(make_stream(source), 0)
