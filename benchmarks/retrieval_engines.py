@@ -16,6 +16,7 @@ from lexlip.index import BuildSettings, Index, build_shard, publish
 from lexlip.tables import LexiconVector
 
 K = 10
+_TRAINING_VECTORS = 200_000  # of an inverted file: 50 for each of its 4,000 lists at a million vectors
 
 
 @dataclass
@@ -155,7 +156,7 @@ class DenseEngines:
         def build() -> None:
             faiss.omp_set_num_threads(2)
             index = faiss.index_factory(DENSE_WIDTH, factory, faiss.METRIC_INNER_PRODUCT)
-            index.train(self._vectors)
+            index.train(self._vectors[:: max(1, len(self._vectors) // _TRAINING_VECTORS)])
             index.add(self._vectors)
             faiss.write_index(index, str(path))
             faiss.omp_set_num_threads(1)
