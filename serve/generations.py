@@ -52,7 +52,9 @@ class GenerationKeeper(Generic[Opened]):
     def get(self, number: int) -> Opened | None:
         """The generation with this number, looking for a new one when it is not open; None when it is out of reach."""
         found = self._find(number)
-        if found is None and self.refresh():
+        if found is None:
+            # Another thread may have opened it while this one waited for its turn, so what `refresh` did is no answer.
+            self.refresh()
             found = self._find(number)
         return found
 
