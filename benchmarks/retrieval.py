@@ -266,8 +266,8 @@ def main(benchmark: Benchmark) -> None:
             "stream_bytes_per_s": bandwidth,
             "flat_scan_floor_us": floor_us,
             "load_average": os.getloadavg(),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
-            "{platform.python_version()}",
+            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+            f"Python {platform.python_version()}",
             "date": time.strftime("%Y-%m-%d"),
             "command": " ".join(["python", *sys.argv]),
         }
