@@ -17,7 +17,7 @@ class DemoData:
         seed: of the scenes; validation scenes have the next one.
     """
 
-    train_images: int = 2000
+    train_images: int = 1600
     val_images: int = 2000
     seed: int = 1
 

@@ -32,7 +32,7 @@ def demo() -> Run:
     """LexLIP on drawn scenes, both towers from scratch: two minutes on two cores."""
     # Captions say "left" and "right", so pictures are not mirrored; colours are named, so they are not changed.
     pictures = AugmentationSettings(smallest_crop=0.8, flip_share=0.0, operations=0)
-    examples = ExampleSettings(text_tokens=28, captions_per_image=2, augmentation=pictures)
+    examples = ExampleSettings(text_tokens=28, augmentation=pictures)
     rates = OptimiserSettings(tower_rate=1e-3, head_rate=1e-3)
     return Run(
         name="demo",
@@ -61,7 +61,7 @@ def demo() -> Run:
                     InBatchContrastive(),
                     Flops(0.01),
                 ),
-                epochs=3,
+                epochs=2,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
