@@ -108,7 +108,9 @@ def exact_sparse(documents: Vectors, queries: Vectors) -> np.ndarray:
 
 
 def _top(row: sparse.csr_matrix) -> np.ndarray:
-    some = np.argpartition(-row.data, 4 * K)[: 4 * K]
+    """The best entries of a row; all that tie with the last are looked at, because the lower number comes first."""
+    last = np.partition(row.data, -K)[-K]
+    some = np.flatnonzero(row.data >= last)
     return some[np.lexsort((row.indices[some], -row.data[some]))][:K]
 
 
