@@ -5,7 +5,6 @@ Shapes: B rows, S pixels a side, L text tokens, D width, E embedding width.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lexlip.data.preprocessing import ImagePreprocessing
-from lexlip.errors import ModelError
 from lexlip.model.image_tower import ImageTower
 from lexlip.model.inference import image_pixels, in_batches
 from lexlip.model.text_tower import TextTower
@@ -64,26 +62,6 @@ class DenseCLIP(TwoTowers):
         return super().configuration() | {"embedding_width": self.image_projection.out_features}
 
     # --- use -------------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "DenseCLIP":
-        """Loads a saved model, strictly, ready for use on `device`.
-
-        Raises:
-            ModelError: the folder is missing, incomplete, or holds another kind of model.
-        """
-        from lexlip.model.saving import load_model
-
-        model = load_model(folder, device)
-        if not isinstance(model, cls):
-            raise ModelError(f"{folder} holds a {model.kind!r} model, not {cls.kind!r}")
-        return model
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes weights, configuration and vocabulary to a new folder."""
-        from lexlip.model.saving import save_model
-
-        save_model(self, folder)
 
     def encode_image(self, images: Sequence[Image.Image | bytes], *, batch_size: int = 32) -> np.ndarray:
         """float32 [B, E] of unit length.

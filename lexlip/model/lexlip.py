@@ -5,7 +5,6 @@ Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width, V vocab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,26 +105,6 @@ class LexLIP(TwoTowers):
         return super().configuration() | {"transform": self.transform}
 
     # --- use -------------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "LexLIP":
-        """Loads a saved model, strictly, ready for use on `device`.
-
-        Raises:
-            ModelError: the folder is missing, incomplete, or holds another kind of model.
-        """
-        from lexlip.model.saving import load_model
-
-        model = load_model(folder, device)
-        if not isinstance(model, cls):
-            raise ModelError(f"{folder} holds a {model.kind!r} model, not {cls.kind!r}")
-        return model
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes weights, configuration and vocabulary to a new folder."""
-        from lexlip.model.saving import save_model
-
-        save_model(self, folder)
 
     def encode_image(
         self, images: Sequence[Image.Image | bytes], *, top_terms: int | None = None, batch_size: int = 32

@@ -16,6 +16,7 @@ from lexlip.model.clip import DenseCLIP
 from lexlip.model.image_tower import ImageTower, ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.text_tower import TextTower
+from lexlip.model.towers import TwoTowers
 from lexlip.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -23,7 +24,7 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
-def save_model(model: LexLIP | DenseCLIP, folder: str | Path, training: dict[str, Any] | None = None) -> None:
+def save_model(model: TwoTowers, folder: str | Path, training: dict[str, Any] | None = None) -> None:
     """Writes a model folder under a temporary name and renames it.
 
     Args:
@@ -93,7 +94,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     return model.eval().to(device)
 
 
-def _write(model: LexLIP | DenseCLIP, folder: Path, training: dict[str, Any]) -> None:
+def _write(model: TwoTowers, folder: Path, training: dict[str, Any]) -> None:
     # A tied projection is one tensor under two names; it is stored under the first.
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for name in _tied_names(model):
@@ -122,6 +123,6 @@ def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | 
     raise ModelError(f"config.json: unknown kind {configuration['kind']!r}; known are 'lexlip' and 'clip'.")
 
 
-def _tied_names(model: LexLIP | DenseCLIP) -> list[str]:
+def _tied_names(model: TwoTowers) -> list[str]:
     """Second names of tensors that the state dictionary lists twice."""
     return ["text_head.projection"] if isinstance(model, LexLIP) else []

@@ -6,12 +6,14 @@ Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width.
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.errors import ModelError
 from lexlip.model.image_tower import ImageTower
 from lexlip.model.inference import text_tokens
 from lexlip.model.text_tower import TextTower
@@ -84,6 +86,26 @@ class TwoTowers(nn.Module):
         self.image_tower.set_image_size(size)
         settings = self.preprocessing
         self.preprocessing = ImagePreprocessing(size, settings.mean, settings.std, settings.resize)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
+        """Loads a saved model, strictly, ready for use on `device`.
+
+        Raises:
+            ModelError: the folder is missing, incomplete, or holds another kind of model.
+        """
+        from lexlip.model.saving import load_model
+
+        model = load_model(folder, device)
+        if not isinstance(model, cls):
+            raise ModelError(f"{folder} holds a {model.kind!r} model, not {cls.kind!r}")
+        return model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes weights, configuration and vocabulary to a new folder."""
+        from lexlip.model.saving import save_model
+
+        save_model(self, folder)
 
     @property
     def device(self) -> torch.device:
