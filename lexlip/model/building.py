@@ -7,7 +7,7 @@ from lexlip.errors import ModelError
 from lexlip.model.clip import EMBEDDING_WIDTH, DenseCLIP
 from lexlip.model.image_tower import ImageTower, ImageTowerConfig, load_image_weights
 from lexlip.model.lexlip import LexLIP
-from lexlip.model.text_tower import TextTower, TextTowerConfig, load_pretrained_text
+from lexlip.model.text_tower import MaskedLMHead, TextTower, TextTowerConfig, load_pretrained_text
 from lexlip.vocabulary import Vocabulary
 
 
@@ -21,7 +21,8 @@ class ModelSettings:
         text: the text tower when it starts from scratch.
         text_weights: a transformers folder or hub name; it replaces `text`.
         preprocessing: how pictures become pixels; its size is the training resolution.
-        initial_bias: of every term in a fresh lexicon head; below zero, vectors start sparse.
+        initial_bias: of every term in a fresh lexicon head, and added to a trained one's; below zero, vectors start
+            sparse.
         embedding_width: of the dense baseline.
     """
 
@@ -35,16 +36,17 @@ class ModelSettings:
 
 
 def build_lexlip(settings: ModelSettings, vocabulary: Vocabulary) -> LexLIP:
-    """A LexLIP model; a masked-LM transform in the text checkpoint becomes the start of both heads.
+    """A LexLIP model; a masked-LM head in the text checkpoint becomes the start of both heads.
 
     Raises:
         ModelError: weights are missing or do not fit.
     """
-    image_tower, text_tower, transform_state = _towers(settings, vocabulary)
-    transform = "masked_lm" if transform_state is not None else "residual"
+    image_tower, text_tower, trained = _towers(settings, vocabulary)
+    transform = "masked_lm" if trained is not None else "residual"
     model = LexLIP(image_tower, text_tower, vocabulary, settings.preprocessing, transform, settings.initial_bias)
-    if transform_state is not None:
-        model.text_head.transform.load_state_dict(transform_state)
+    if trained is not None:
+        model.text_head.transform.load_state_dict(trained.transform)
+        model.text_head.bias.data.copy_(trained.bias_V + settings.initial_bias)
         model.start_image_head_from_text_head()
     return model
 
@@ -59,7 +61,7 @@ def build_clip(settings: ModelSettings, vocabulary: Vocabulary) -> DenseCLIP:
     return DenseCLIP(image_tower, text_tower, vocabulary, settings.preprocessing, settings.embedding_width)
 
 
-def _towers(settings: ModelSettings, vocabulary: Vocabulary) -> tuple[ImageTower, TextTower, dict | None]:
+def _towers(settings: ModelSettings, vocabulary: Vocabulary) -> tuple[ImageTower, TextTower, MaskedLMHead | None]:
     if settings.image.image_size != settings.preprocessing.size:
         raise ModelError(
             f"image tower of {settings.image.image_size} pixels, but preprocessing gives {settings.preprocessing.size}"
@@ -70,4 +72,4 @@ def _towers(settings: ModelSettings, vocabulary: Vocabulary) -> tuple[ImageTower
     if settings.text_weights is None:
         return image_tower, TextTower.from_configuration(settings.text.to_transformers(len(vocabulary))), None
     pretrained = load_pretrained_text(settings.text_weights, vocabulary)
-    return image_tower, pretrained.tower, pretrained.transform_state
+    return image_tower, pretrained.tower, pretrained.head

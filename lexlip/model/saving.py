@@ -1,5 +1,6 @@
 """Model folders: model.safetensors, config.json, vocab.txt. Written whole or not at all, loaded strictly."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -70,8 +71,10 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
             )
     try:
         configuration = json.loads((source / CONFIG_FILE).read_text())
-        state = load_file(source / WEIGHTS_FILE)
         version = configuration.get("format_version")
+        if version == FORMAT_VERSION and configuration.get("weights_sha256") != _sha256(source / WEIGHTS_FILE):
+            raise ValueError(f"{WEIGHTS_FILE} does not fit its checksum")
+        state = load_file(source / WEIGHTS_FILE)
     except (ValueError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{source}: damaged model folder ({error}); restore it or train again.") from error
     if version != FORMAT_VERSION:
@@ -104,9 +107,15 @@ def _write(model: TwoTowers, folder: Path, training: dict[str, Any]) -> None:
     configuration = model.configuration() | {
         "format_version": FORMAT_VERSION,
         "fingerprint": model.fingerprint,
+        "weights_sha256": _sha256(folder / WEIGHTS_FILE),
         "training": training,
     }
     (folder / CONFIG_FILE).write_text(json.dumps(configuration, indent=2, sort_keys=True) + "\n")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | DenseCLIP:

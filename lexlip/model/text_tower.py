@@ -1,4 +1,4 @@
-"""Text tower: any BERT-like transformers encoder, and its masked-LM transform when the checkpoint has one.
+"""Text tower: any BERT-like transformers encoder, and its masked-LM head when the checkpoint has one.
 
 Shapes: B texts, L tokens, D width, V vocabulary.
 """
@@ -127,13 +127,26 @@ class TextTower(nn.Module):
         return [self.encoder.embeddings, *blocks]
 
 
-@dataclass
+@dataclass(frozen=True)
+class MaskedLMHead:
+    """The trained masked-LM head of a checkpoint, without its projection, which is the word embeddings.
+
+    Attributes:
+        transform: state of a `MaskedLMTransform`.
+        bias_V: one value for each term.
+    """
+
+    transform: dict[str, Tensor]
+    bias_V: Tensor
+
+
+@dataclass(frozen=True)
 class PretrainedText:
-    """What a pretrained text checkpoint gives: a tower, its vocabulary, and perhaps a trained masked-LM transform."""
+    """What a pretrained text checkpoint gives: a tower, its vocabulary, and perhaps a trained masked-LM head."""
 
     tower: TextTower
     vocabulary: Vocabulary
-    transform_state: dict[str, Tensor] | None
+    head: MaskedLMHead | None
 
 
 def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText:
@@ -155,8 +168,8 @@ def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText
         raise ModelError(f"text weights {weights!r} lack {len(missing)} tensor(s), first {missing[0]!r}.")
     tower = TextTower(model.base_model)
     own = Vocabulary.load(Path(weights)) if Path(weights).is_dir() else Vocabulary.load(_hub_vocabulary(weights))
+    rows = [own.id_of(term) for term in vocabulary.terms]
     if own.fingerprint != vocabulary.fingerprint:
-        rows = [own.id_of(term) for term in vocabulary.terms]
         unknown = [term for term, row in zip(vocabulary.terms, rows, strict=True) if row is None]
         if unknown:
             raise ModelError(
@@ -164,16 +177,19 @@ def load_pretrained_text(weights: str, vocabulary: Vocabulary) -> PretrainedText
                 "Use the checkpoint's own vocabulary or a restriction of it."
             )
         tower.keep_terms([row for row in rows if row is not None])
-    transform = None
+    head = None
     if loader is AutoModelForMaskedLM:
-        head = model.cls.predictions.transform
-        transform = {
-            "dense.weight": head.dense.weight.detach(),
-            "dense.bias": head.dense.bias.detach(),
-            "norm.weight": head.LayerNorm.weight.detach(),
-            "norm.bias": head.LayerNorm.bias.detach(),
-        }
-    return PretrainedText(tower, vocabulary, transform)
+        transform = model.cls.predictions.transform
+        head = MaskedLMHead(
+            transform={
+                "dense.weight": transform.dense.weight.detach(),
+                "dense.bias": transform.dense.bias.detach(),
+                "norm.weight": transform.LayerNorm.weight.detach(),
+                "norm.bias": transform.LayerNorm.bias.detach(),
+            },
+            bias_V=model.cls.predictions.bias.detach()[torch.tensor([row for row in rows if row is not None])],
+        )
+    return PretrainedText(tower, vocabulary, head)
 
 
 def _hub_vocabulary(name: str) -> Path:

@@ -107,6 +107,16 @@ def test_a_truncated_weights_file_is_refused(folder: Path) -> None:
         load_model(folder)
 
 
+@pytest.mark.parametrize("place", [-1, -1000, 5000])
+def test_a_flipped_bit_in_the_weights_is_noticed(folder: Path, place: int) -> None:
+    file = folder / "model.safetensors"
+    weights = bytearray(file.read_bytes())
+    weights[place] ^= 1
+    file.write_bytes(weights)
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        load_model(folder)
+
+
 def test_the_vocabulary_must_be_the_one_of_training(folder: Path) -> None:
     file = folder / "vocab.txt"
     lines = file.read_text().splitlines()
