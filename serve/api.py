@@ -31,6 +31,7 @@ from serve.service import IncompleteError, SearchService, UnknownImageError
 from serve.uploads import FORM_TYPE, JSON_TYPE, content_type, parse_form, parse_json, read_body
 
 PAGE = Path(__file__).parent / "page"
+PAGE_PATHS = {"index.html": "/", "reference.html": "/docs"}
 PAGE_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 PAGE_POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; base-uri 'none'"
 STATUS_OF: dict[type[LexLIPError], int] = {
@@ -58,6 +59,7 @@ def build_api(service: SearchService, guard: dict[str, Any]) -> FastAPI:
         title="LexLIP search",
         version=version("lexlip"),
         description="Search pictures with words, pictures or weighted terms; every hit says which words it matched.",
+        docs_url=None,  # FastAPI's own page loads its scripts from the network; page/reference.html does not
         redoc_url=None,
     )
     api.add_middleware(Guard, **guard)
@@ -99,7 +101,7 @@ def _page_routes(api: FastAPI) -> None:
     # Every file has a route of its own, read once: no path is ever made from a request.
     for file in sorted(PAGE.iterdir()):
         if file.suffix in PAGE_TYPES:
-            path = "/" if file.name == "index.html" else f"/page/{file.name}"
+            path = PAGE_PATHS.get(file.name, f"/page/{file.name}")
             _add_page_file(api, path, file.read_bytes(), PAGE_TYPES[file.suffix])
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from serve.schemas import LARGEST_K
+
 if TYPE_CHECKING:
     from conftest import ServedCorpus
     from playwright.sync_api import Browser, Page
@@ -144,3 +146,13 @@ def test_the_page_fits_a_phone_and_the_dark(browser: Browser, service_url: str, 
     lightness = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (float(re.findall(r"[\d.]+", lightness)[0]) < 0.5) == (scheme == "dark")
     context.close()
+
+
+def test_the_interface_is_described_without_a_network(page: Page, client: httpx.Client) -> None:
+    page.goto("/docs")
+    page.locator("#routes section").first.wait_for()
+    described = client.get("/openapi.json").json()["paths"]
+    expected = [f"{method.upper()} {path}" for path, methods in described.items() for method in methods]
+    assert page.locator("#routes h2").all_inner_texts() == expected
+    search = page.locator("section", has=page.locator("h2", has_text="GET /search"))
+    assert f"integer 1..{LARGEST_K}" in search.inner_text()
