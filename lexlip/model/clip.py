@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import image_pixels, in_batches
+from lexlip.model.inference import by_length, image_pixels, in_batches
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
 from lexlip.vocabulary import Vocabulary
@@ -80,12 +80,13 @@ class DenseCLIP(TwoTowers):
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""
+        order = by_length(texts)
         rows = []
-        for tokens_BL in in_batches(texts, batch_size, self.tokens):
+        for tokens_BL in in_batches([texts[position] for position in order], batch_size, self.tokens):
             with torch.inference_mode():
                 vectors_BE = self.text_vectors(tokens_BL.to(self.device))
                 rows.append(functional.normalize(vectors_BE.float(), dim=-1).cpu().numpy())
-        return self._stack(rows)
+        return self._stack(rows)[np.argsort(order)]
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
         width = self.image_projection.out_features

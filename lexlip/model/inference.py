@@ -26,6 +26,11 @@ def in_batches(items: Sequence[Item], size: int, prepare: Callable[[Sequence[Ite
         yield prepare(items[start : start + size])
 
 
+def by_length(texts: Sequence[str]) -> list[int]:
+    """Positions of texts, the shortest first: a batch of texts of like length is hardly padded."""
+    return sorted(range(len(texts)), key=lambda position: len(texts[position]))
+
+
 def image_pixels(images: Sequence[Image.Image | bytes], preprocessing: ImagePreprocessing) -> np.ndarray:
     """uint8 [B, 3, S, S].
 

@@ -16,7 +16,7 @@ from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
 from lexlip.model.decoder import BottleneckDecoder
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import image_pixels, in_batches, sparse_rows
+from lexlip.model.inference import by_length, image_pixels, in_batches, sparse_rows
 from lexlip.model.lexicon_head import TRANSFORMS, LexiconHead, lexicon_weights
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
@@ -127,12 +127,13 @@ class LexLIP(TwoTowers):
         self, texts: Sequence[str], *, top_terms: int | None = None, batch_size: int = 64
     ) -> list[LexiconVector]:
         """Lexicon vectors of texts, as `encode_image`."""
+        order = by_length(texts)
         vectors: list[LexiconVector] = []
-        for tokens_BL in in_batches(texts, batch_size, self.tokens):
+        for tokens_BL in in_batches([texts[position] for position in order], batch_size, self.tokens):
             with torch.inference_mode():
                 weights_BV = self.text_vectors(tokens_BL.to(self.device))
             vectors.extend(sparse_rows(weights_BV, top_terms))
-        return vectors
+        return [vector for _, vector in sorted(zip(order, vectors, strict=True), key=lambda placed: placed[0])]
 
     def decode(self, vector: LexiconVector, count: int = 10) -> list[tuple[str, float]]:
         """The `count` heaviest terms with their weights, heaviest first."""
