@@ -23,6 +23,13 @@ IMAGE_SIZE = 64
 SEED = 7
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the tests: one gets all that use Ray, because one Ray is enough; others stay by file."""
+    for item in items:
+        with_ray = "ray_session" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if with_ray else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with four logical CPUs; everything that needs Ray uses this one."""
