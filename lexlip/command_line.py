@@ -10,6 +10,7 @@ from typing import Any
 
 import tyro
 
+from lexlip.commands.carding import Card
 from lexlip.commands.exchanging import Export, Import
 from lexlip.commands.index_care import IndexCommands
 from lexlip.commands.inspecting import InspectCommands
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "size": Size,
     "export": Export,
     "import": Import,
+    "card": Card,
 }
 
 

@@ -98,10 +98,10 @@ class Size:
         sizes = self.sizes()
         each, times = sizes.postings / self.images, sizes.dense / sizes.postings
         print(f"{self.images:,.0f} images, {self.terms:g} terms each, {self.bits} bits a weight")
-        print(f"posting lists {_bytes(sizes.postings)}  {each:,.1f} bytes an image, to be in memory")
-        print(f"dense CLIP    {_bytes(sizes.dense)}  {DENSE_BYTES:,} bytes an image, {times:.0f} times as much")
-        print(f"ids           {_bytes(sizes.identifiers)}  {IDENTIFIER_BYTES} bytes an image")
-        print(f"stored fields {_bytes(sizes.stored)}  {self.stored_bytes:g} bytes an image, on disk")
+        print(f"posting lists {in_bytes(sizes.postings)}  {each:,.1f} bytes an image, to be in memory")
+        print(f"dense CLIP    {in_bytes(sizes.dense)}  {DENSE_BYTES:,} bytes an image, {times:.0f} times as much")
+        print(f"ids           {in_bytes(sizes.identifiers)}  {IDENTIFIER_BYTES} bytes an image")
+        print(f"stored fields {in_bytes(sizes.stored)}  {self.stored_bytes:g} bytes an image, on disk")
         print(f"shards        {sizes.shards:10,}  of at most {self.shard_images:,.0f} images")
         print(f"nodes         {sizes.nodes:10,}  of {self.node_memory_gb:g} GB for {self.replicas} replica(s)")
         print(f"dense nodes   {sizes.dense_nodes:10,}  likewise")
@@ -152,7 +152,8 @@ def _by_terms(bits: int, terms: float) -> float:
     return (1 - share) * short.bytes_per_posting + share * full.bytes_per_posting
 
 
-def _bytes(count: float) -> str:
+def in_bytes(count: float) -> str:
+    """A number of bytes for people, ten characters and more wide."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if count < 1000 or unit == "TB":
             return f"{count:8.1f} {unit}"
