@@ -13,6 +13,7 @@ from lexlip.evaluation.vector_files import read_lexicon_vectors
 from lexlip.index import Index
 from lexlip.index.drift import measure_drift
 from lexlip.index.health import measure_health
+from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
 
@@ -130,8 +131,7 @@ class InspectDrift:
     def run(self) -> int:
         """Prints the figures."""
         vocabulary = Vocabulary.load(self.vocabulary)
-        first = dict(zip(*read_lexicon_vectors(_vector_files(self.before)), strict=True))
-        second = dict(zip(*read_lexicon_vectors(_vector_files(self.after)), strict=True))
+        first, second = _vectors_by_id(self.before), _vectors_by_id(self.after)
         common = [identifier for identifier in first if identifier in second]
         if not common:
             raise DataError(f"{self.before} and {self.after} have no id in common: encode the same pictures twice")
@@ -183,8 +183,9 @@ def _vocabulary_of(index: Path, folder: Path) -> Vocabulary:
     return vocabulary
 
 
-def _vector_files(path: Path) -> list[Path]:
+def _vectors_by_id(path: Path) -> dict[str, LexiconVector]:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise DataError(f"{path}: no vectors there; give a Parquet file or a folder of them")
-    return files
+    ids, vectors = read_lexicon_vectors(files)
+    return dict(zip(ids, vectors, strict=True))

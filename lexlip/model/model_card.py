@@ -62,7 +62,7 @@ def write_model_card(folder: Path, facts: CardFacts, evaluation: Mapping[str, An
 def model_card(configuration: Mapping[str, Any], facts: CardFacts, evaluation: Mapping[str, Any] | None = None) -> str:
     """The text of a card, from a model's config.json."""
     parts = [
-        _front_matter(facts, evaluation),
+        _front_matter(facts),
         MADE_BY,
         f"# {facts.name}",
         _what_it_is(configuration),
@@ -76,7 +76,7 @@ def model_card(configuration: Mapping[str, Any], facts: CardFacts, evaluation: M
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(facts: CardFacts, evaluation: Mapping[str, Any] | None) -> str:
+def _front_matter(facts: CardFacts) -> str:
     record: dict[str, Any] = {
         "language": facts.language,
         "license": facts.licence,

@@ -108,8 +108,11 @@ class SparseEncoder:
             raise ModelError("LexLIP models are trained without prompts: leave prompt and prompt_name out")
         if device is not None and torch.device(device).type != self.model.device.type:
             raise ModelError(f"the model is on {self.model.device}: give device={device!r} to from_pretrained")
-        alone = isinstance(sentences, str | bytes | Image.Image)
-        inputs: list[Document] = [sentences] if alone else list(sentences)  # type: ignore[list-item, arg-type]
+        inputs: list[Document]
+        if isinstance(sentences, str | bytes | Image.Image):
+            alone, inputs = True, [sentences]
+        else:
+            alone, inputs = False, list(sentences)
         vectors = self._tensor(self._vectors(inputs, batch_size, max_active_dims))
         if not save_to_cpu:
             vectors = vectors.to(self.model.device)
