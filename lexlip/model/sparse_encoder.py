@@ -166,7 +166,8 @@ class SparseEncoder:
         weights = np.concatenate([np.empty(0, np.float32), *(vector.weights for vector in vectors)])
         places = torch.from_numpy(np.stack([rows, terms]).astype(np.int64))
         shape = (len(vectors), len(self.model.vocabulary))
-        return torch.sparse_coo_tensor(places, torch.from_numpy(weights.astype(np.float32)), shape).coalesce()
+        values = torch.from_numpy(weights.astype(np.float32))
+        return torch.sparse_coo_tensor(places, values, shape, check_invariants=True).coalesce()
 
 
 def _rows(embeddings: Tensor) -> Tensor:
