@@ -45,9 +45,9 @@ class PairColumns:
             DataError: a column is not there, or not of a type that can be read.
         """
         image = location.image or _first(IMAGE_NAMES, schema) or "image"
-        found = _first(CAPTION_NAMES, schema)
-        captions = location.captions or ((found,) if found or captions_required else ())
-        wanted = [image, *(column or "captions" for column in captions)]
+        found = _first(CAPTION_NAMES, schema) or ("captions" if captions_required else None)
+        captions = location.captions or ((found,) if found else ())
+        wanted = [image, *captions]
         wanted += [location.image_id] if location.image_id else []
         missing = [column for column in wanted if column not in schema.names]
         if missing:
@@ -55,7 +55,7 @@ class PairColumns:
                 f"{name}: column(s) {', '.join(missing)} missing; found {', '.join(schema.names) or 'none'}. Say which "
                 "they are behind the location: #image=COLUMN&captions=COLUMN,COLUMN&image_id=COLUMN"
             )
-        columns = cls(image, tuple(captions), location.image_id or _first(ID_NAMES, schema))
+        columns = cls(image, captions, location.image_id or _first(ID_NAMES, schema))
         columns._check_types(schema, name)
         return columns
 
