@@ -16,6 +16,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.registry import _registry, known_implementations
 
 from lexlip.data.captions import read_captions
+from lexlip.data.recipes import RECIPES
 from lexlip.data.sources import open_pairs, read_unit
 from lexlip.errors import DataError
 from lexlip.tables import PAIR_SCHEMA
@@ -132,6 +133,16 @@ def test_splits_are_chosen_from_karpathys_files(tmp_path: Path, examples: list) 
     assert read_all(f"{location}#split=test", unit_rows=1)["image"].to_pylist() == [examples[3].image]
     with pytest.raises(DataError, match="no image is in split 'dev'; there are: restval, test, train, val"):
         open_pairs(f"{location}#split=dev")
+
+
+def test_a_recipe_reads_the_files_where_it_wants_them(tmp_path: Path, examples: list) -> None:
+    location = source_kinds.karpathy_json(tmp_path / "coco", examples)
+    source_kinds.write_image_files(tmp_path / "coco" / "train2014", examples[:1])
+    read = read_all(RECIPES["coco"].locate(tmp_path / "coco"))
+    assert read.to_pylist() == read_all(location).to_pylist()
+    assert read["image"].to_pylist() == [example.image for example in examples]
+    source_kinds.img2dataset_tars(tmp_path / "cc3m", examples)
+    assert read_all(RECIPES["conceptual-captions"].locate(tmp_path / "cc3m")).num_rows == len(examples)
 
 
 @pytest.mark.parametrize(

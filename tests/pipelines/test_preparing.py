@@ -12,6 +12,7 @@ from lexlip.data.sources import open_pairs
 from lexlip.errors import DataError
 from lexlip.tables import PAIR_SCHEMA
 from pipelines import preparing
+from pipelines.prepare import Prepare
 from pipelines.preparing import prepare_source
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -89,6 +90,23 @@ def test_an_interrupted_job_goes_on_and_copies_hand_on_their_captions(
     }
     first = rows[originals[0]["image_id"]]
     assert first == originals[0] | {"captions": [*originals[0]["captions"], "seen anew 0"]}
+
+
+def test_the_command_takes_data_or_a_recipe(tmp_path: Path) -> None:
+    assert Prepare(tmp_path, data="x").source() == ("x", PrepareSettings())
+    for job in (
+        Prepare(tmp_path),
+        Prepare(tmp_path, data="x", root=tmp_path),
+        Prepare(tmp_path, recipe="coco"),
+        Prepare(tmp_path, data="x", recipe="coco", root=tmp_path),
+    ):
+        with pytest.raises(DataError, match="--root FOLDER"):
+            job.source()
+    with pytest.raises(DataError, match=r"put there .*dataset_coco\.json"):
+        Prepare(tmp_path, recipe="coco", root=tmp_path).source()
+    (tmp_path / "one.tar").touch()
+    location, settings = Prepare(tmp_path, recipe="conceptual-captions", root=tmp_path).source()
+    assert (location, settings.own_splits) == (str(tmp_path), False)
 
 
 def test_a_source_without_a_usable_row_is_refused(tmp_path: Path) -> None:
