@@ -128,7 +128,7 @@ def _members(file: IO[bytes], name: str, first_byte: int) -> Iterator[tarfile.Ta
         file.seek(first_byte)
         archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  closing it would only write an end mark
         while (member := archive.next()) is not None:
-            archive.members = []  # it would remember every member
+            archive.members = []  # type: ignore[attr-defined]  # it would remember every member
             yield member
         # tarfile takes a damaged header for the end.
         file.seek(archive.offset)
