@@ -1,154 +1,38 @@
-"""The command `lexlip`: looking after an index. Exit status 2 and one line when something is wrong with the input."""
+"""The command `lexlip`: searching an index, looking into it and after it, and exchanging it with other engines.
+
+Exit status 2 and one line when something is wrong with the input. `lexlip --tyro-print-completion bash` (or zsh, tcsh)
+prints a script for the shell's completion.
+"""
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
 import tyro
 
+from lexlip.commands.carding import Card
+from lexlip.commands.exchanging import Export, Import
+from lexlip.commands.index_care import IndexCommands
+from lexlip.commands.inspecting import InspectCommands
+from lexlip.commands.searching import Explain, Search
+from lexlip.commands.sizing import Size
 from lexlip.errors import LexLIPError
-from lexlip.index.grow import delete_documents, merge_shards, remove_unreferenced, unreferenced_files
-from lexlip.index.manifest import read_manifest
-from lexlip.index.verify import verify_index
 
-
-@dataclass(frozen=True)
-class Verify:
-    """Check every byte of an index against its checksums.
-
-    Attributes:
-        path: the index folder.
-    """
-
-    path: tyro.conf.Positional[Path]
-
-    def run(self) -> int:
-        """Prints what is damaged; 1 when something is."""
-        problems = verify_index(self.path)
-        manifest = read_manifest(self.path)
-        if not problems:
-            print(f"{self.path}: generation {manifest.generation} with {manifest.documents} documents is sound")
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        return 1 if problems else 0
-
-
-@dataclass(frozen=True)
-class Info:
-    """Show what an index holds.
-
-    Attributes:
-        path: the index folder.
-    """
-
-    path: tyro.conf.Positional[Path]
-
-    def run(self) -> int:
-        """Prints the published state."""
-        manifest = read_manifest(self.path)
-        print(f"generation {manifest.generation}, {manifest.documents} documents in {len(manifest.shards)} shard(s)")
-        print(
-            f"vocabulary {manifest.vocabulary_fingerprint} ({manifest.vocabulary_terms} terms), model "
-            f"{manifest.model_fingerprint}"
-        )
-        print("settings " + ", ".join(f"{name} {value}" for name, value in manifest.settings.items()))
-        for entry in manifest.shards:
-            size = entry.postings.bytes / max(1, entry.documents)
-            print(
-                f"shard {entry.shard}: {entry.documents} documents, {entry.deleted} deleted, {size:.1f} bytes of "
-                f"postings a "
-                f"document, {entry.stored.bytes / 1e6:.1f} MB of stored fields"
-            )
-        left_over = unreferenced_files(self.path)
-        if left_over:
-            size = sum(file.stat().st_size for file in left_over) / 1e6
-            print(
-                f"{len(left_over)} file(s) of {size:.1f} MB belong to no published state (`lexlip index clean` "
-                f"removes them)"
-            )
-        return 0
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Delete documents by id.
-
-    Attributes:
-        path: the index folder.
-        ids: ids of documents.
-    """
-
-    path: tyro.conf.Positional[Path]
-    ids: tyro.conf.Positional[tuple[str, ...]]
-
-    def run(self) -> int:
-        """Publishes the state without them."""
-        manifest, count = delete_documents(self.path, self.ids)
-        print(f"{count} document(s) deleted; generation {manifest.generation} with {manifest.documents} documents")
-        return 0
-
-
-@dataclass(frozen=True)
-class Merge:
-    """Make one shard of all shards, and let deleted documents go.
-
-    Attributes:
-        path: the index folder.
-    """
-
-    path: tyro.conf.Positional[Path]
-
-    def run(self) -> int:
-        """Publishes the merged state."""
-        manifest = merge_shards(self.path, progress=True)
-        print(f"generation {manifest.generation} with {manifest.documents} documents")
-        return 0
-
-
-@dataclass(frozen=True)
-class Clean:
-    """Remove files that belong to no published state; not while a shard is being built there.
-
-    Attributes:
-        path: the index folder.
-    """
-
-    path: tyro.conf.Positional[Path]
-
-    def run(self) -> int:
-        """Deletes the files."""
-        print(f"{remove_unreferenced(self.path) / 1e6:.1f} MB freed")
-        return 0
-
-
-IndexCommand = (
-    Annotated[Verify, tyro.conf.subcommand("verify")]
-    | Annotated[Info, tyro.conf.subcommand("info")]
-    | Annotated[Delete, tyro.conf.subcommand("delete")]
-    | Annotated[Merge, tyro.conf.subcommand("merge")]
-    | Annotated[Clean, tyro.conf.subcommand("clean")]
-)
-
-
-@dataclass(frozen=True)
-class IndexCommands:
-    """Look after an index.
-
-    Attributes:
-        command: what to do.
-    """
-
-    command: tyro.conf.OmitSubcommandPrefixes[IndexCommand]
-
-    def run(self) -> int:
-        """Does it."""
-        return self.command.run()
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "search": Search,
+    "explain": Explain,
+    "inspect": InspectCommands,
+    "index": IndexCommands,
+    "size": Size,
+    "export": Export,
+    "import": Import,
+    "card": Card,
+}
 
 
 def main() -> int:
     """Entry point of the command."""
-    commands = tyro.extras.subcommand_cli_from_dict({"index": IndexCommands}, description=__doc__)
+    commands = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lexlip", description=__doc__)
     try:
         return commands.run()
     except LexLIPError as error:

@@ -19,7 +19,9 @@ def read_captions(source: PairSource) -> Iterator[str]:
             read_groups.add((unit.file, unit.row_group))
             filesystem, path = fsspec.core.url_to_fs(unit.file)
             with filesystem.open(path) as file:
-                rows = pq.ParquetFile(file).read_row_group(unit.row_group, columns=["captions"])["captions"].to_pylist()
+                columns = list(unit.columns.captions)
+                table = pq.ParquetFile(file).read_row_group(unit.row_group, columns=columns)
+            rows = [row for column in columns for row in table[column].to_pylist()]
         else:
             rows = [captions for table in read_unit(unit) for captions in table["captions"].to_pylist()]
         for captions in rows:

@@ -6,21 +6,21 @@ A line names its file (`file_name`, relative to the folder) and holds `captions`
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 
+from lexlip.data.image_files import image_bytes, name_inside
+from lexlip.data.locations import Location
 from lexlip.errors import DataError
 from lexlip.tables import PAIR_SCHEMA
 
-METADATA_FILES = ("metadata.jsonl", "captions.jsonl")
 CAPTION_KEYS = ("captions", "caption", "text")
-LARGEST_FILE = 256 * 2**20  # bytes read of one image file; more is refused later as an image that is too large
 _ARROW_TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 
 
@@ -42,7 +42,7 @@ class ImageFolderUnit:
 
 
 def image_folder_units(
-    filesystem: fsspec.AbstractFileSystem, path: str, captions_required: bool, unit_rows: int
+    filesystem: fsspec.AbstractFileSystem, path: str, location: Location, captions_required: bool, unit_rows: int
 ) -> Iterator[ImageFolderUnit]:
     """The units of one metadata file. All lines are read and checked, no image is.
 
@@ -50,12 +50,13 @@ def image_folder_units(
         DataError: naming the line that is no object, names no file or one outside of the folder, or has no captions.
     """
     name = filesystem.unstrip_protocol(path)
+    location.allow_options((), name)
     starts: list[int] = []
     rows = 0
     types: dict[str, set[str]] = {}
     with filesystem.open(path, "rb") as lines:
         for number, (first_byte, entry) in enumerate(_entries(lines, name, 0), start=1):
-            _file_name(entry, f"{name}, entry {number}")
+            name_inside(entry.get("file_name"), f"{name}, entry {number}")
             if captions_required and not any(key in entry for key in CAPTION_KEYS):
                 raise DataError(f"{name}, entry {number}: no {', '.join(CAPTION_KEYS[:-1])} or {CAPTION_KEYS[-1]}")
             _captions(entry, f"{name}, entry {number}")
@@ -79,7 +80,7 @@ def read_image_folder(unit: ImageFolderUnit, batch_rows: int) -> Iterator[pa.Tab
         lines.seek(unit.first_byte)
         entries = _entries(lines, unit.file, unit.first_byte)
         while left > 0:
-            batch = [entry for (_, entry), _ in zip(entries, range(min(batch_rows, left)), strict=False)]
+            batch = [entry for _, entry in islice(entries, min(batch_rows, left))]
             if not batch:
                 raise DataError(f"{unit.file}: ended early; the file has changed since it was opened")
             left -= len(batch)
@@ -98,17 +99,6 @@ def _entries(lines: Any, name: str, position: int) -> Iterator[tuple[int, dict[s
                 raise DataError(f"{name}, byte {position}: this line is no JSON object")
             yield position, entry
         position += len(line)
-
-
-def _file_name(entry: dict[str, Any], where: str) -> str:
-    """The image's name, refused unless it stays inside of the folder."""
-    file_name = entry.get("file_name")
-    if not isinstance(file_name, str) or not file_name:
-        raise DataError(f"{where}: no file_name")
-    parts = file_name.replace("\\", "/").split("/")
-    if parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:|\w+://|~", file_name) or "\0" in file_name:
-        raise DataError(f"{where}: file_name {file_name!r} leads out of the folder")
-    return file_name
 
 
 def _captions(entry: dict[str, Any], where: str) -> list[str | None]:
@@ -133,8 +123,8 @@ def _column_type(types: set[str]) -> str:
 def _as_pairs(
     batch: list[dict[str, Any]], filesystem: fsspec.AbstractFileSystem, folder: str, unit: ImageFolderUnit
 ) -> pa.Table:
-    names = [_file_name(entry, unit.file) for entry in batch]
-    images = [_image_bytes(filesystem, f"{folder}/{name}") for name in names]
+    names = [name_inside(entry.get("file_name"), unit.file) for entry in batch]
+    images = [image_bytes(filesystem, f"{folder}/{name}") for name in names]
     captions = [_captions(entry, unit.file) for entry in batch]
     table = pa.table({"image_id": names, "image": images, "captions": captions}, schema=PAIR_SCHEMA)
     for name, kind in unit.other_columns:
@@ -145,10 +135,3 @@ def _as_pairs(
 
 def _column_value(value: Any, kind: str) -> Any:
     return value if value is None or kind != "str" or isinstance(value, str) else json.dumps(value)
-
-
-def _image_bytes(filesystem: fsspec.AbstractFileSystem, path: str) -> bytes | None:
-    if not filesystem.isfile(path):
-        return None
-    with filesystem.open(path, "rb") as file:
-        return file.read(LARGEST_FILE)

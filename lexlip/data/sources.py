@@ -1,25 +1,50 @@
-"""Where pairs come from: Parquet files and image folders, on disk or behind an fsspec URL, cut into units of work.
+"""Where pairs come from: files of many kinds, on disk or behind an fsspec URL, cut into units of work.
 
-`open_pairs` looks at names, footers and metadata lines only; images are read by `read_unit`, wherever that runs.
+`open_pairs` looks at names, footers, headers and annotations only; images are read by `read_unit`, wherever that runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
-import fsspec
 import pyarrow as pa
 
-from lexlip.data.image_folder import METADATA_FILES, ImageFolderUnit, image_folder_units, read_image_folder
+from lexlip.data.annotation_json import AnnotationUnit, annotation_units, read_annotations
+from lexlip.data.arrow_pairs import ArrowUnit, arrow_units, read_arrow
+from lexlip.data.captioned_files import CaptionedFilesUnit, captioned_files_units, read_captioned_files
+from lexlip.data.image_folder import ImageFolderUnit, image_folder_units, read_image_folder
+from lexlip.data.locations import Location, find_files
 from lexlip.data.parquet_pairs import ParquetUnit, parquet_units, read_parquet
+from lexlip.data.tar_pairs import TarUnit, read_tar, tar_units
+from lexlip.data.tsv_pairs import TsvUnit, read_tsv, tsv_units
 from lexlip.errors import DataError
 
-PairUnit = ParquetUnit | ImageFolderUnit
+PairUnit = ParquetUnit | ImageFolderUnit | TarUnit | ArrowUnit | CaptionedFilesUnit | AnnotationUnit | TsvUnit
 
 UNIT_ROWS = 256  # a few seconds of decoding and augmenting: long beside a task's overhead, short to lose
 BATCH_ROWS = 64  # rows in memory at once while reading; 64 photos of a camera are about 300 MB
 FILES_AT_ONCE = 16  # footers fetched in parallel; the wait is for the network, not the processor
+
+# What a file is, by its suffix; a folder has none. Files of other names are taken for Parquet.
+_UNITS_OF: dict[str, Callable[..., Iterator[PairUnit]]] = {
+    ".parquet": parquet_units,
+    ".jsonl": image_folder_units,
+    ".tar": tar_units,
+    ".arrow": arrow_units,
+    ".json": annotation_units,
+    ".tsv": tsv_units,
+}
+_READERS: dict[type, Callable[[Any, int], Iterator[pa.Table]]] = {
+    ParquetUnit: read_parquet,
+    ImageFolderUnit: read_image_folder,
+    TarUnit: read_tar,
+    ArrowUnit: read_arrow,
+    CaptionedFilesUnit: read_captioned_files,
+    AnnotationUnit: read_annotations,
+    TsvUnit: read_tsv,
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +69,12 @@ def open_pairs(location: str, *, captions_required: bool = True, unit_rows: int 
     """Finds the files of a data set and cuts them into units.
 
     Args:
-        location: a Parquet file, a glob of them, a folder with Parquet files (at any depth), or a folder of images with
-            `metadata.jsonl` or `captions.jsonl`; a path or an fsspec URL (`file://`, `s3://`, `memory://`, ...).
-            In files order is by name; names that begin with "." or "_" are left out.
+        location: a file, a glob of files or a folder; a path or an fsspec URL (`file://`, `s3://`, `hf://`, ...), with
+            options behind a "#" (see `locations`). Files are Parquet (`.parquet`), WebDataset (`.tar`), Hugging Face
+            `save_to_disk` (`.arrow`), lines beside images (`metadata.jsonl`, `captions.jsonl`, or `.tsv` with title,
+            filepath, image_id), COCO captions or Karpathy's splits (`.json`); a folder may also hold image files with
+            their captions in files beside them. In files order is by name; names that begin with "." or "_" are left
+            out.
         captions_required: whether a source without captions is refused; otherwise its rows get empty lists.
         unit_rows: most rows of a unit.
 
@@ -55,19 +83,20 @@ def open_pairs(location: str, *, captions_required: bool = True, unit_rows: int 
     """
     if unit_rows < 1:
         raise DataError(f"unit_rows must be at least 1, not {unit_rows}")
-    location = str(location)
-    filesystem, files = _find_files(location)
+    where = Location.parse(str(location))
+    filesystem, files = find_files(where)
 
     def units_of(file: str) -> list[PairUnit]:
-        if PurePosixPath(file).suffix == ".jsonl":
-            return list(image_folder_units(filesystem, file, captions_required, unit_rows))
-        return list(parquet_units(filesystem, file, captions_required, unit_rows))
+        find_units = _UNITS_OF.get(PurePosixPath(file).suffix.lower(), parquet_units)
+        if find_units is parquet_units and filesystem.isdir(file):
+            find_units = captioned_files_units
+        return list(find_units(filesystem, file, where, captions_required, unit_rows))
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         units = tuple(unit for found in pool.map(units_of, files) for unit in found)
     if not units:
         raise DataError(f"{location}: {len(files)} file(s) there, but not one row in them")
-    return PairSource(location, units)
+    return PairSource(str(location), units)
 
 
 def read_unit(unit: PairUnit, *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
@@ -84,38 +113,4 @@ def read_unit(unit: PairUnit, *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Ta
     Raises:
         DataError: a file has gone, changed or is damaged.
     """
-    if isinstance(unit, ImageFolderUnit):
-        return read_image_folder(unit, batch_rows)
-    return read_parquet(unit, batch_rows)
-
-
-def _find_files(location: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    """The filesystem and the Parquet or metadata files that a location stands for, sorted."""
-    try:
-        filesystem, path = fsspec.core.url_to_fs(location)
-    except (ImportError, ValueError) as error:
-        raise DataError(f"{location}: cannot be opened ({error})") from error
-    if filesystem.isdir(path):
-        for name in METADATA_FILES:
-            if filesystem.isfile(f"{path}/{name}"):
-                return filesystem, [f"{path}/{name}"]
-        files = [file for file in filesystem.find(path) if file.endswith(".parquet") and _visible(file, path)]
-        if not files:
-            raise DataError(f"{location}: no .parquet file, {' or '.join(METADATA_FILES)} in this folder")
-    elif filesystem.isfile(path):
-        files = [path]
-    else:
-        files = [file for file in filesystem.glob(path) if filesystem.isfile(file)] if _is_glob(path) else []
-        if not files:
-            kind = "no file matches this pattern" if _is_glob(path) else "no such file or folder"
-            raise DataError(f"{location}: {kind}")
-    return filesystem, sorted(files)
-
-
-def _is_glob(path: str) -> bool:
-    return any(character in path for character in "*?[")
-
-
-def _visible(file: str, folder: str) -> bool:
-    inner = file[len(folder) :].strip("/").split("/")
-    return not any(part.startswith((".", "_")) for part in inner)
+    return _READERS[type(unit)](unit, batch_rows)

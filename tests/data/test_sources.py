@@ -178,7 +178,7 @@ class TestImageFolder:
     def test_lines_become_rows_named_by_their_files(self, folder: Path) -> None:
         for location in (str(folder), f"file://{folder}", f"{folder}/metadata.jsonl", f"{folder}/*.jsonl"):
             for unit_rows in (1, 2, 256):
-                read = read_all(open_pairs(location, unit_rows=unit_rows))
+                read = read_all(open_pairs(location, unit_rows=unit_rows), batch_rows=2)
                 assert read["image_id"].to_pylist() == ["dogs/1.png", "cat.png", "gone.png"]
                 assert read["image"].to_pylist() == [photo("red"), photo("blue"), None]
                 assert read["captions"].to_pylist() == [["a dog", "a red dog"], ["a cat é"], ["nothing"]]
@@ -242,7 +242,7 @@ def test_a_location_without_files_is_refused(location: str, reason: str) -> None
 
 
 def test_a_source_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.parquet file"):
+    with pytest.raises(DataError, match=r"no \.parquet, \.arrow or \.tar file"):
         open_pairs(str(tmp_path))
     pq.write_table(pairs(0, 0), tmp_path / "pairs.parquet")
     with pytest.raises(DataError, match="not one row"):

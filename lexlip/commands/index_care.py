@@ -1,0 +1,185 @@
+"""`lexlip index`: building an index from vectors, and looking after it."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lexlip.index import BuildSettings, build_shard, publish
+from lexlip.index.grow import delete_documents, merge_shards, remove_unreferenced, unreferenced_files
+from lexlip.index.manifest import read_manifest
+from lexlip.index.verify import verify_index
+from lexlip.vocabulary import Vocabulary
+
+NO_MODEL = "imported"  # the model fingerprint of an index of vectors that no model of ours made
+
+
+@dataclass(frozen=True)
+class Build:
+    """Build an index of one shard from vector files, such as `lexlip import` writes.
+
+    Attributes:
+        vectors: LexiconVector Parquet files.
+        index: the index folder; an index there is replaced in one step.
+        vocabulary: a model folder, or any folder with the vocab.txt of the vectors.
+        model_fingerprint: what made the vectors, as the index remembers it.
+        settings: pruning, quantisation and layout.
+    """
+
+    vectors: tyro.conf.Positional[tuple[Path, ...]]
+    index: Path
+    vocabulary: Path
+    model_fingerprint: str = NO_MODEL
+    settings: Annotated[BuildSettings, tyro.conf.arg(name="")] = field(default_factory=BuildSettings)
+
+    def run(self) -> int:
+        """Builds and publishes."""
+        vocabulary = Vocabulary.load(self.vocabulary)
+        terms = len(vocabulary)
+        entry = build_shard(self.vectors, self.index, 0, self.settings, vocabulary_terms=terms, progress=True)
+        manifest = publish(
+            self.index,
+            [entry],
+            vocabulary_fingerprint=vocabulary.fingerprint,
+            model_fingerprint=self.model_fingerprint,
+            settings=self.settings,
+            vocabulary_terms=terms,
+        )
+        print(f"{self.index}: generation {manifest.generation} with {manifest.documents} documents")
+        return 0
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check every byte of an index against its checksums.
+
+    Attributes:
+        path: the index folder.
+    """
+
+    path: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Prints what is damaged; 1 when something is."""
+        problems = verify_index(self.path)
+        manifest = read_manifest(self.path)
+        if not problems:
+            print(f"{self.path}: generation {manifest.generation} with {manifest.documents} documents is sound")
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        return 1 if problems else 0
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show what an index holds.
+
+    Attributes:
+        path: the index folder.
+    """
+
+    path: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Prints the published state."""
+        manifest = read_manifest(self.path)
+        print(f"generation {manifest.generation}, {manifest.documents} documents in {len(manifest.shards)} shard(s)")
+        print(
+            f"vocabulary {manifest.vocabulary_fingerprint} ({manifest.vocabulary_terms} terms), model "
+            f"{manifest.model_fingerprint}"
+        )
+        print("settings " + ", ".join(f"{name} {value}" for name, value in manifest.settings.items()))
+        for entry in manifest.shards:
+            size = entry.postings.bytes / max(1, entry.documents)
+            print(
+                f"shard {entry.shard}: {entry.documents} documents, {entry.deleted} deleted, {size:.1f} bytes of "
+                f"postings a "
+                f"document, {entry.stored.bytes / 1e6:.1f} MB of stored fields"
+            )
+        left_over = unreferenced_files(self.path)
+        if left_over:
+            size = sum(file.stat().st_size for file in left_over) / 1e6
+            print(
+                f"{len(left_over)} file(s) of {size:.1f} MB belong to no published state (`lexlip index clean` "
+                f"removes them)"
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete documents by id.
+
+    Attributes:
+        path: the index folder.
+        ids: ids of documents.
+    """
+
+    path: tyro.conf.Positional[Path]
+    ids: tyro.conf.Positional[tuple[str, ...]]
+
+    def run(self) -> int:
+        """Publishes the state without them."""
+        manifest, count = delete_documents(self.path, self.ids)
+        print(f"{count} document(s) deleted; generation {manifest.generation} with {manifest.documents} documents")
+        return 0
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Make one shard of all shards, and let deleted documents go.
+
+    Attributes:
+        path: the index folder.
+    """
+
+    path: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Publishes the merged state."""
+        manifest = merge_shards(self.path, progress=True)
+        print(f"generation {manifest.generation} with {manifest.documents} documents")
+        return 0
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Remove files that belong to no published state; not while a shard is being built there.
+
+    Attributes:
+        path: the index folder.
+    """
+
+    path: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Deletes the files."""
+        print(f"{remove_unreferenced(self.path) / 1e6:.1f} MB freed")
+        return 0
+
+
+IndexCommand = (
+    Annotated[Build, tyro.conf.subcommand("build")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Delete, tyro.conf.subcommand("delete")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
+    | Annotated[Clean, tyro.conf.subcommand("clean")]
+)
+
+
+@dataclass(frozen=True)
+class IndexCommands:
+    """Build an index and look after it.
+
+    Attributes:
+        command: what to do.
+    """
+
+    command: tyro.conf.OmitSubcommandPrefixes[IndexCommand]
+
+    def run(self) -> int:
+        """Does it."""
+        return self.command.run()

@@ -1,0 +1,157 @@
+"""`lexlip search` and `lexlip explain`: queries in words or pictures, answered by an index on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tyro
+
+from lexlip.errors import DataError, ModelError, QueryError
+from lexlip.index import Index
+from lexlip.tables import LexiconVector
+
+if TYPE_CHECKING:
+    from lexlip.model.lexlip import LexLIP
+
+QUERY_TERMS = 64  # as many as serving searches
+WORDS_SHOWN = 4  # per hit: what a person takes in at a glance
+CAPTION_WIDTH = 60  # characters of a caption in a line
+
+
+@dataclass(frozen=True)
+class Search:
+    """Find the pictures for a text, or those like a picture.
+
+    Attributes:
+        query: words to search for; with --image, the path of a picture.
+        index: the index folder.
+        model: the model that made its vectors.
+        image: the query is a picture.
+        k: how many hits.
+        query_terms: heaviest terms of the query that are searched.
+        json: print one JSON object a hit.
+    """
+
+    query: tyro.conf.Positional[str]
+    index: Path
+    model: Path
+    image: bool = False
+    k: int = 10
+    query_terms: int = QUERY_TERMS
+    json: bool = False
+
+    def run(self) -> int:
+        """Prints the hits, best first, each with the words that it was found by."""
+        index, model = open_both(self.index, self.model)
+        vector = encode_query(model, self.query, self.image, self.query_terms)
+        hits = index.search(vector.terms, vector.weights, self.k)
+        for position, score, stored in zip(
+            hits.positions.tolist(), hits.scores.tolist(), index.stored(hits.positions.tolist()), strict=True
+        ):
+            shares = word_shares(index, position, vector, model)
+            if self.json:
+                record = {"id": stored["id"], "score": score, "captions": stored.get("captions"), "words": dict(shares)}
+                print(json.dumps(record, ensure_ascii=False))
+            else:
+                words = " ".join(word for word, _ in shares[:WORDS_SHOWN])
+                caption = next(iter(stored.get("captions") or ()), "") or ""
+                print(f"{score:.4f}  {stored['id']}  {caption[:CAPTION_WIDTH]}  [{words}]")
+        return 0
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Say why a picture is found for a query: what each word adds to the score.
+
+    Attributes:
+        id: of the picture.
+        query: words to search for; with --image, the path of a picture.
+        index: the index folder.
+        model: the model that made its vectors.
+        image: the query is a picture.
+        query_terms: heaviest terms of the query that are searched.
+    """
+
+    id: tyro.conf.Positional[str]
+    query: tyro.conf.Positional[str]
+    index: Path
+    model: Path
+    image: bool = False
+    query_terms: int = QUERY_TERMS
+
+    def run(self) -> int:
+        """Prints the words' contributions, largest first, then what each side has that the other lacks."""
+        index, model = open_both(self.index, self.model)
+        position = position_of(index, self.id, self.index)
+        vector = encode_query(model, self.query, self.image, self.query_terms)
+        shares = word_shares(index, position, vector, model)
+        total = sum(contribution for _, contribution in shares)
+        print(f"score {total:.4f} = sum of query weight x picture weight over {len(shares)} shared word(s)")
+        for word, contribution in shares:
+            print(f"{contribution:.4f}  {contribution / total:6.1%}  {word}")
+        picture = index.vector(position)
+        for side, own, other in (("query", vector, picture), ("picture", picture, vector)):
+            alone = np.isin(own.terms, other.terms, invert=True)
+            words = model.decode(LexiconVector(own.terms[alone], own.weights[alone]))
+            print(f"only in the {side}: " + (", ".join(f"{word} {weight:.2f}" for word, weight in words) or "nothing"))
+        return 0
+
+
+def open_both(index_folder: Path, model_folder: Path) -> tuple[Index, LexLIP]:
+    """An index and the model of its vectors.
+
+    Raises:
+        ModelError: the index was made by another model.
+    """
+    from lexlip.model.lexlip import LexLIP  # here: torch takes seconds to load, and a wrong path should not
+
+    index = Index.open(index_folder)
+    model = LexLIP.from_pretrained(model_folder)
+    model.vocabulary.require_same(index.manifest.vocabulary_fingerprint, f"the index {index_folder}")
+    if model.fingerprint != index.manifest.model_fingerprint:
+        raise ModelError(
+            f"{index_folder} holds vectors of model {index.manifest.model_fingerprint}, {model_folder} is model "
+            f"{model.fingerprint}: scores between them mean nothing. Encode the pictures again, or give the other one."
+        )
+    return index, model
+
+
+def encode_query(model: LexLIP, query: str, image: bool, terms: int) -> LexiconVector:
+    """The vector of a text or of an image file.
+
+    Raises:
+        DataError: no such file.
+        QueryError: a text without any known word.
+    """
+    if image:
+        if not Path(query).is_file():
+            raise DataError(f"{query}: no such picture")
+        (vector,) = model.encode_image([Path(query).read_bytes()], top_terms=terms)
+    else:
+        (vector,) = model.encode_text([query], top_terms=terms)
+    if not len(vector):
+        raise QueryError(f"{query!r} has no word with any weight; say it in other words")
+    return vector
+
+
+def position_of(index: Index, id: str, folder: Path) -> int:
+    """Where a document is.
+
+    Raises:
+        QueryError: there is none with this id.
+    """
+    position = index.position_of(id)
+    if position is None:
+        raise QueryError(f"{folder}: no document has the id {id!r}")
+    return position
+
+
+def word_shares(index: Index, position: int, vector: LexiconVector, model: LexLIP) -> list[tuple[str, float]]:
+    """The words that a document shares with a query, and what each adds to the score, largest first."""
+    parts = index.contributions(position, vector.terms, vector.weights)
+    order = np.argsort(-parts, kind="stable")
+    return [(model.vocabulary.term_of(int(vector.terms[at])), float(parts[at])) for at in order if parts[at] > 0]
