@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from lexlip.data.sources import open_pairs
-from lexlip.errors import LexLIPError
 from lexlip.training.estimate import PhaseEstimate, RunEstimate, estimate_run
 from lexlip.training.run import Run
 from lexlip.vocabulary import Vocabulary
@@ -53,11 +52,12 @@ class DryRun:
 def dry_run(run: Run, data: str, workers: int) -> DryRun:
     """Estimates a run.
 
-    Images are counted where the data is there, else taken from the run; likewise terms from the run's vocabulary. On a
-    machine without a GPU, runs that name a data set to be meant for are counted in half precision, as for a GPU.
+    Images are counted in the data; with the default data, a run that says how many it is meant for is believed. Terms
+    are counted in the run's vocabulary where it is there. Activations count in half precision on a machine with a GPU,
+    and everywhere for runs that say how many images they are meant for, which are meant for GPUs.
 
     Raises:
-        LexLIPError: the data cannot be read and the run does not say how many images it is meant for.
+        DataError: the data cannot be read.
     """
     images, images_from = _images(run, data)
     terms, terms_from = _terms(run)
@@ -69,12 +69,7 @@ def dry_run(run: Run, data: str, workers: int) -> DryRun:
 def _images(run: Run, data: str) -> tuple[int, str]:
     if run.images is not None and Path(data) == DEMO / "data" / "train":
         return run.images, "as the run says; give --data to count yours"
-    try:
-        return open_pairs(data).rows, data
-    except LexLIPError:
-        if run.images is None:
-            raise
-        return run.images, "as the run says; --data is not there to be counted"
+    return open_pairs(data).rows, data
 
 
 def _terms(run: Run) -> tuple[int, str]:

@@ -8,13 +8,17 @@ and what the allocator wastes are left out: leave room.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoConfig
 
 from lexlip.errors import ModelError
+from lexlip.model.building import ModelSettings
 from lexlip.model.lexlip import LexLIP
+from lexlip.model.text_tower import TextTowerConfig
 from lexlip.model.towers import TwoTowers
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.caption_words import CaptionWords
@@ -80,14 +84,16 @@ def estimate_run(run: Run, terms: int, images: int, workers: int, half_precision
     """Counts what a run needs.
 
     Args:
-        run: what to train; its weights are not read, so a text tower counts with the size that `run.model.text` states.
+        run: what to train. Its weights are not read: a pretrained text tower counts with the size in its config.json,
+            or, where that is not there, with the size that `run.model.text` states.
         terms: of the vocabulary.
         images: pairs of the training data.
         workers: data-parallel workers that share each batch.
         half_precision: activations take 2 bytes, as on a GPU, instead of 4.
     """
     vocabulary = Vocabulary(SPECIAL_TERMS + tuple(f"term{number}" for number in range(terms - len(SPECIAL_TERMS))))
-    untrained = replace(run, model=replace(run.model, image_weights=None, text_weights=None))
+    text = _text_size(run.model)
+    untrained = replace(run, model=replace(run.model, image_weights=None, text=text, text_weights=None))
     with torch.device("meta"):
         model = untrained.build(vocabulary).train()
     phases = tuple(
@@ -102,6 +108,19 @@ def estimate_run(run: Run, terms: int, images: int, workers: int, half_precision
         counted |= {id(value) for value in own}  # tied weights count once, where they come first
         parameters[name] = sum(value.numel() for value in own)
     return RunEstimate(parameters, terms, images, workers, phases)
+
+
+def _text_size(settings: ModelSettings) -> TextTowerConfig:
+    if settings.text_weights is None or not Path(settings.text_weights).is_dir():
+        return settings.text
+    stated = AutoConfig.from_pretrained(settings.text_weights)
+    return TextTowerConfig(
+        width=stated.hidden_size,
+        layers=stated.num_hidden_layers,
+        heads=stated.num_attention_heads,
+        intermediate=getattr(stated, "intermediate_size", 4 * stated.hidden_size),
+        positions=stated.max_position_embeddings,
+    )
 
 
 def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, half_precision: bool) -> PhaseEstimate:
