@@ -15,8 +15,10 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from lexlip.errors import ModelError
 from lexlip.evaluation.lexicon import top_terms_in_captions
 from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
+from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require
@@ -35,6 +37,7 @@ class Evaluate:
         json: file for the result.
         image_terms: heaviest terms kept per image; all unless given. LexLIP only.
         query_terms: heaviest terms kept per caption; all unless given. LexLIP only.
+        lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
         vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
         actors: the processes that hold the model.
     """
@@ -44,12 +47,20 @@ class Evaluate:
     json: Path | None = None
     image_terms: int | None = None
     query_terms: int | None = None
+    lookup: Path | None = None
     vectors: Path | None = None
     actors: Annotated[ActorSettings, tyro.conf.arg(name="")] = field(default_factory=ActorSettings)
 
 
 def evaluate(job: Evaluate) -> RetrievalEvaluation:
-    """Encodes the pairs on Ray and measures recall."""
+    """Encodes the pairs on Ray and measures recall.
+
+    Raises:
+        ModelError: the model is not usable, or a query lookup was given for a dense one.
+        VocabularyError: the query lookup was learned with another vocabulary.
+        DataError: the data is not usable.
+    """
+    lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
     settings = EncodeSettings(thumbnail_pixels=0)
     with ExitStack() as stack:
         folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
@@ -61,7 +72,19 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             text_settings=replace(settings, top_terms=job.query_terms),
             actors=job.actors,
         )
-        return evaluate_encoded(encoded, job.model)
+        evaluation = evaluate_encoded(encoded, job.model)
+        if lookup is None:
+            return evaluation
+        looked_up = replace(encoded, caption_vectors=lookup.encode_text(encoded.texts, top_terms=job.query_terms))
+        return replace(evaluation, lookup=evaluate_encoded(looked_up, job.model))
+
+
+def _lookup_for(model: Path, folder: Path) -> QueryLookup:
+    lookup, loaded = QueryLookup.load(folder), load_model(model)
+    if loaded.kind != "lexlip":
+        raise ModelError(f"{model}: a {loaded.kind!r} model has no terms that queries could be looked up in")
+    lookup.vocabulary.require_same(loaded.vocabulary.fingerprint, str(model))
+    return lookup
 
 
 def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
@@ -95,6 +118,8 @@ def main() -> None:
     with cluster_session():
         evaluation = evaluate(job)
     print(describe(str(job.model), evaluation))
+    if evaluation.lookup is not None:
+        print(describe(f"the same, queries looked up in {job.lookup}", evaluation.lookup))
     if job.json is not None:
         write_json(job.json, evaluation.to_json())
         print(f"evaluate: written to {job.json}")

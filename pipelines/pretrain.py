@@ -3,6 +3,8 @@
     python pipelines/pretrain.py                                   # the demo's run on the demo's data, drawn if need be
     python pipelines/pretrain.py --run flickr8k-cpu --data ... --out ...
 
+    python pipelines/pretrain.py --run coco-gpu --dry-run          # parameters, memory and steps; trains nothing
+
 The same command again goes on from the last finished epoch.
 """
 
@@ -15,6 +17,7 @@ from lexlip.training.runs import find_run
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO
 from pipelines.demo_data import draw_if_default
+from pipelines.dry_run import dry_run
 from pipelines.training import TrainingResources, train
 
 
@@ -27,18 +30,23 @@ class PretrainArguments:
         data: training pairs: Parquet files, a glob, a folder, or an image folder with captions.
         out: folder of the finished model; work in progress is kept beside it.
         resources: workers and their CPUs.
+        dry_run: print what the run will cost, and end.
     """
 
     run: str = "demo"
     data: str = str(DEMO / "data" / "train")
     out: Path = DEMO / "lexlip"
     resources: TrainingResources = field(default_factory=TrainingResources)
+    dry_run: bool = False
 
 
 def main() -> None:
     """Parse, train, report."""
     arguments = tyro.cli(PretrainArguments, description=__doc__)
     run = find_run(arguments.run)
+    if arguments.dry_run:
+        dry_run(run, arguments.data, arguments.resources.workers or 1).print()
+        return
     draw_if_default(arguments.data)
     with cluster_session(dashboard=True):
         train(run, arguments.data, arguments.out, arguments.resources).print()

@@ -14,6 +14,7 @@ from lexlip.data.sources import open_pairs
 from lexlip.errors import ModelError
 from lexlip.model.saving import CONFIG_FILE
 from lexlip.training.run import Run
+from pipelines.memory_allocator import GLIBC_TUNABLES
 from pipelines.training_worker import WorkerTask, train_worker
 
 UNIT_ROWS = 128  # small units mix better; reading one costs little beside decoding it
@@ -26,18 +27,6 @@ TRAIN_ENVIRONMENT = {
     # Train's replacement of print shows every line twice.
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-# Tensors of many megabytes come and go at every step. By default glibc hands them back to the kernel each time, and
-# page faults took most of a training step on two cores; kept in the heap, in huge pages, they cost next to nothing.
-ALLOCATOR = ":".join(
-    f"glibc.malloc.{name}={value}"
-    for name, value in {
-        "hugetlb": 1,
-        "mmap_max": 0,
-        "trim_threshold": 64 * 2**30,
-        "top_pad": 256 * 2**20,
-        "arena_max": 1,
-    }.items()
-)
 
 
 @dataclass(frozen=True)
@@ -131,7 +120,7 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
             storage_path=str(work),
             failure_config=FailureConfig(max_failures=resources.most_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
-            worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": ALLOCATOR}},  # type: ignore[call-arg]
+            worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": GLIBC_TUNABLES}},  # type: ignore[call-arg]
         ),
     )
     print(f"pretrain: {run.name} on {source.rows:,} images of {data}, {len(vocabulary):,} terms", flush=True)

@@ -26,6 +26,7 @@ from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import save_model
+from lexlip.objectives.health import health_warnings
 from lexlip.training.phases import Phase
 from lexlip.training.run import Run
 from lexlip.training.step import PhaseTrainer, to_batch
@@ -87,15 +88,18 @@ def train_worker(task: WorkerTask) -> None:
                 parallel_strategy_kwargs={"find_unused_parameters": True, "broadcast_buffers": False},
             )
         first_epoch = 0
+        progress: EpochProgress | None = None
         if state is not None and number == last_phase:
             trainer.load_state_dict(state["trainer"])
             first_epoch = last_epoch + 1
         for epoch, batches in stream.epochs(first_epoch, phase.epochs):
-            progress = EpochProgress(run, phase, number, epoch, steps, step_total + epoch * steps, rank, board)
+            first_step = step_total + epoch * steps
+            progress = EpochProgress(run, phase, number, epoch, steps, first_step, rank, board, progress)
             for examples in batches:
                 batch = to_batch(examples, task.vocabulary.pad_id, model.device)
                 progress.add(trainer.step(batch), context.get_world_size() * len(examples["image_id"]))
             problems |= _all_problems(stream.problems)
+            progress.end(trainer.term_use.take())
             _report(trainer, number, epoch, phase, progress.means(), problems, rank)
         step_total += steps * phase.epochs
     if rank == 0:
@@ -111,7 +115,10 @@ def train_worker(task: WorkerTask) -> None:
 
 
 class EpochProgress:
-    """Means of what the steps of one epoch return; rank 0 prints a line now and then and writes TensorBoard."""
+    """Means of what the steps of one epoch return; rank 0 prints a line now and then and writes TensorBoard.
+
+    A lexicon in bad health is warned of, each way once an epoch. `before` is the epoch before in the same phase.
+    """
 
     def __init__(
         self,
@@ -123,11 +130,15 @@ class EpochProgress:
         first_step: int,
         rank: int,
         board: SummaryWriter | None,
+        before: "EpochProgress | None" = None,
     ) -> None:
         self.title = f"{run.name}: {phase.name} ({phase_number + 1}/{len(run.phases)})"
         self.title += f" epoch {epoch + 1}/{phase.epochs}"
         self.steps, self.first_step, self.rank, self.board = steps, first_step, rank, board
         self.sums: dict[str, float] = {}
+        self.term_use: dict[str, float] = {}
+        self.term_use_before = before.term_use if before is not None else None
+        self.warned: set[str] = set()
         self.count = self.images = 0
         self.began = time.perf_counter()
         self.printed = self.began
@@ -147,11 +158,29 @@ class EpochProgress:
             self.printed = now
             shown = " ".join(f"{name} {value:.3g}" for name, value in self.means().items())
             print(f"{self.title} step {self.count}/{self.steps}: {shown}", flush=True)
+            self._warn(values)  # of this step alone: means over a long epoch would notice late
+
+    def end(self, term_use: dict[str, float]) -> None:
+        """Adds what was counted over the whole epoch."""
+        self.term_use = term_use
+        if self.board is not None:
+            for name, value in term_use.items():
+                self.board.add_scalar(name, value, self.first_step + self.count)
+        if self.rank == 0:
+            self._warn(term_use)
+
+    def _warn(self, figures: dict[str, float]) -> None:
+        for warning in health_warnings(figures, self.term_use_before):
+            kind = "".join(letter for letter in warning if not letter.isdigit())  # the same trouble with other figures
+            if kind not in self.warned:
+                self.warned.add(kind)
+                print(f"{self.title} step {self.count}/{self.steps}: warning: {warning}", flush=True)
 
     def means(self) -> dict[str, float]:
         """Means so far, and images a second."""
         speed = self.images / max(1e-9, time.perf_counter() - self.began)
-        return {name: total / max(1, self.count) for name, total in self.sums.items()} | {"images_per_second": speed}
+        means = {name: total / max(1, self.count) for name, total in self.sums.items()}
+        return means | self.term_use | {"images_per_second": speed}
 
 
 def _stream(task: WorkerTask, model: LexLIP | DenseCLIP, phase: Phase, number: int) -> ExampleStream:

@@ -37,6 +37,7 @@ class RetrievalEvaluation:
         terms: mean terms per vector; None for a dense model.
         top_terms_in_captions: share of the ten heaviest terms of an image that occur in its own captions, in percent;
             None for a dense model.
+        lookup: the same images and captions with queries from a query lookup instead of the text tower.
     """
 
     text_to_image: Recall
@@ -45,6 +46,7 @@ class RetrievalEvaluation:
     captions: int
     terms: TermCounts | None = None
     top_terms_in_captions: float | None = None
+    lookup: "RetrievalEvaluation | None" = None
 
     def to_json(self) -> dict:
         """`{"text_to_image": {"r1", "r5", "r10"}, "image_to_text": {...}, "terms": {"image_mean", "text_mean"}, ...}`.
@@ -61,6 +63,8 @@ class RetrievalEvaluation:
             record["terms"] = self.terms.to_json()
         if self.top_terms_in_captions is not None:
             record["top_terms_in_captions"] = self.top_terms_in_captions
+        if self.lookup is not None:
+            record["lookup"] = self.lookup.to_json()
         return record
 
 

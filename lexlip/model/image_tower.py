@@ -83,6 +83,24 @@ class ImageTower(nn.Module):
             self.backbone.set_input_size(img_size=(image_size, image_size))
         self.image_size = image_size
 
+    def checkpoint_activations(self, on: bool) -> None:
+        """Whether blocks compute their activations again in the backward pass instead of keeping them.
+
+        Raises:
+            ModelError: the backbone cannot.
+        """
+        if on and not hasattr(self.backbone, "set_grad_checkpointing"):
+            raise ModelError(f"image tower {self.config.architecture!r} cannot checkpoint activations; leave it off")
+        if hasattr(self.backbone, "set_grad_checkpointing"):
+            self.backbone.set_grad_checkpointing(on)
+
+    def without_decay(self) -> set[str]:
+        """Names of parameters of the backbone that are no matrices although they have several dimensions.
+
+        These are position embeddings, class tokens and tables of position biases.
+        """
+        return set(self.backbone.no_weight_decay()) if hasattr(self.backbone, "no_weight_decay") else set()
+
     def stages(self) -> list[list[str]]:
         """Names of parameters by depth, input side first (timm's own grouping)."""
         groups = group_parameters(self.backbone, self.backbone.group_matcher(coarse=True))

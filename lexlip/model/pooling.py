@@ -1,21 +1,38 @@
 """Projection onto the vocabulary and max-pooling over tokens, as one operation that never stores all logits.
 
-Shapes: B rows, T tokens, D hidden width, V vocabulary, C terms in one tile.
+Shapes: B rows, T tokens, D hidden width, V vocabulary.
 
 The logits [B, T, V] of a batch dominate the memory of lexicon training, yet only their maximum over tokens is used. The
-operation here computes them tile by tile over the vocabulary and keeps the maximum and the token that attained it; the
-gradient flows to that token alone, so the backward pass is two products with one sparse [B*T, V] matrix that has at
-most one entry for each (row, term). Source of the idea: "Sparton" (2026), which fuses the same steps in a GPU kernel.
+operation here keeps the maximum and the token that attained it; the gradient flows to that token alone, so that the
+backward pass has at most one contribution for each (row, term). Source of the idea: "Sparton" (2026), which fuses the
+same steps in a GPU kernel. `pooling_tiles` does it with tensor operations, `pooling_kernels` with Triton kernels.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-# Logits of one tile are B * T * C floats; 1 Mi of them are 4 MiB, which fits the share of the last-level cache that a
-# server core has (measured fastest).
-TILE_ELEMENTS = 1024 * 1024
+from lexlip.model import pooling_tiles
+
+# What Triton's matrix products take; double precision is for gradient checks and goes by tiles everywhere.
+KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class PoolingEngine(NamedTuple):
+    """One way to compute the operation.
+
+    Attributes:
+        pool: (hidden_BTD, projection_VD, bias_V, padding_BT or None) -> pooled_BV, token_BV: the maximum and the first
+            token that attained it, -1 (and minus infinity) in rows that are all padding.
+        hidden_gradient: (grad_pooled_BV, token_BV, projection_VD, tokens) -> [B, T, D] in single precision.
+        projection_gradient: (grad_pooled_BV, token_BV, hidden_BTD) -> [V, D] in single precision.
+    """
+
+    pool: Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+    hidden_gradient: Callable[[Tensor, Tensor, Tensor, int], Tensor]
+    projection_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def project_and_max_pool(
@@ -27,10 +44,11 @@ def project_and_max_pool(
         hidden_BTD: token states.
         projection_VD: one row for each term.
         bias_V: one value for each term.
-        padding_BT: True where a token is padding and takes no part; every row needs at least one real token.
+        padding_BT: True where a token is padding and takes no part.
 
     Returns:
-        [B, V] pooled logits; ties go to the first token that attains the maximum.
+        [B, V] pooled logits; ties go to the first token that attains the maximum. A row that is all padding is minus
+        infinity and passes no gradient on.
     """
     pooled_BV: Tensor
     pooled_BV, _ = _ProjectAndMaxPool.apply(hidden_BTD, projection_VD, bias_V, padding_BT)
@@ -47,22 +65,13 @@ def reference_project_and_max_pool(
     return logits_BTV.max(dim=1).values
 
 
-def _pool_by_tiles(
-    hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    rows, tokens, width = hidden_BTD.shape
-    vocabulary = projection_VD.shape[0]
-    tile = max(1, min(vocabulary, TILE_ELEMENTS // max(1, rows * tokens)))
-    pooled_BV = hidden_BTD.new_empty(rows, vocabulary)
-    token_BV = torch.empty(rows, vocabulary, dtype=torch.int64, device=hidden_BTD.device)
-    flat_ND = hidden_BTD.reshape(rows * tokens, width)
-    for start in range(0, vocabulary, tile):
-        stop = min(vocabulary, start + tile)
-        logits_BTC = torch.addmm(bias_V[start:stop], flat_ND, projection_VD[start:stop].T).view(rows, tokens, -1)
-        if padding_BT is not None:
-            logits_BTC.masked_fill_(padding_BT[:, :, None], float("-inf"))
-        pooled_BV[:, start:stop], token_BV[:, start:stop] = logits_BTC.max(dim=1)
-    return pooled_BV, token_BV
+def engine_for(hidden_BTD: Tensor) -> PoolingEngine:
+    """The way that suits a tensor's device and precision; the only place that chooses."""
+    if hidden_BTD.device.type == "cuda" and hidden_BTD.dtype in KERNEL_TYPES:
+        from lexlip.model import pooling_kernels  # Triton comes with torch for GPUs only
+
+        return PoolingEngine(pooling_kernels.pool, pooling_kernels.hidden_gradient, pooling_kernels.projection_gradient)
+    return PoolingEngine(pooling_tiles.pool, pooling_tiles.hidden_gradient, pooling_tiles.projection_gradient)
 
 
 class _ProjectAndMaxPool(torch.autograd.Function):
@@ -71,10 +80,10 @@ class _ProjectAndMaxPool(torch.autograd.Function):
         context: Any, hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         device = hidden_BTD.device.type
-        if torch.is_autocast_enabled(device):
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             half = torch.get_autocast_dtype(device)
             hidden_BTD, projection_VD, bias_V = hidden_BTD.to(half), projection_VD.to(half), bias_V.to(half)
-        pooled_BV, token_BV = _pool_by_tiles(hidden_BTD, projection_VD, bias_V, padding_BT)
+        pooled_BV, token_BV = engine_for(hidden_BTD).pool(hidden_BTD, projection_VD, bias_V, padding_BT)
         context.save_for_backward(hidden_BTD, projection_VD, token_BV)
         context.mark_non_differentiable(token_BV)
         return pooled_BV, token_BV
@@ -82,23 +91,17 @@ class _ProjectAndMaxPool(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, grad_pooled_BV: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden_BTD, projection_VD, token_BV = context.saved_tensors
-        rows, tokens, width = hidden_BTD.shape
-        # Sparse products have no half-precision kernel everywhere, and a term's gradient is a sum over many rows.
+        engine = engine_for(hidden_BTD)
+        # Gradients are sums over many rows or terms: half precision would lose the small ones.
         precision = torch.promote_types(hidden_BTD.dtype, torch.float32)
         grad_hidden_BTD = grad_projection_VD = grad_bias_V = None
         with torch.autocast(hidden_BTD.device.type, enabled=False):
-            row_N, term_N = grad_pooled_BV.nonzero(as_tuple=True)
-            routed = torch.sparse_coo_tensor(
-                torch.stack((row_N * tokens + token_BV[row_N, term_N], term_N)),
-                grad_pooled_BV[row_N, term_N].to(precision),
-                (rows * tokens, projection_VD.shape[0]),
-                check_invariants=False,
-            )
+            grad_pooled_BV = grad_pooled_BV.to(precision).masked_fill(token_BV < 0, 0.0)
             if context.needs_input_grad[0]:
-                grad_hidden_BTD = torch.sparse.mm(routed, projection_VD.to(precision)).view(rows, tokens, width)
+                tokens = hidden_BTD.shape[1]
+                grad_hidden_BTD = engine.hidden_gradient(grad_pooled_BV, token_BV, projection_VD, tokens)
             if context.needs_input_grad[1]:
-                flat_ND = hidden_BTD.reshape(rows * tokens, width).to(precision)
-                grad_projection_VD = torch.sparse.mm(routed.t(), flat_ND)
+                grad_projection_VD = engine.projection_gradient(grad_pooled_BV, token_BV, hidden_BTD)
             if context.needs_input_grad[2]:
-                grad_bias_V = grad_pooled_BV.sum(dim=0, dtype=precision)
+                grad_bias_V = grad_pooled_BV.sum(dim=0)
         return grad_hidden_BTD, grad_projection_VD, grad_bias_V, None

@@ -114,6 +114,21 @@ class TextTower(nn.Module):
         """[B, L, D] token states; `padding_BL` is True on padding."""
         return self.encoder(input_ids=token_ids_BL, attention_mask=(~padding_BL).long()).last_hidden_state
 
+    def checkpoint_activations(self, on: bool) -> None:
+        """Whether layers compute their activations again in the backward pass instead of keeping them.
+
+        Raises:
+            ModelError: the encoder cannot.
+        """
+        if on and not self.encoder.supports_gradient_checkpointing:
+            raise ModelError(
+                f"text tower {self.encoder.config.model_type!r} cannot checkpoint activations; leave it off"
+            )
+        if on:
+            self.encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        elif self.encoder.is_gradient_checkpointing:
+            self.encoder.gradient_checkpointing_disable()
+
     def keep_terms(self, rows: Sequence[int]) -> None:
         """Keeps the embeddings of some terms only, in the given order; `rows` are ids of the present vocabulary."""
         kept = nn.Embedding(len(rows), self.width, padding_idx=0)

@@ -87,6 +87,15 @@ class TwoTowers(nn.Module):
         settings = self.preprocessing
         self.preprocessing = ImagePreprocessing(size, settings.mean, settings.std, settings.resize)
 
+    def checkpoint_activations(self, on: bool) -> None:
+        """Whether towers in training keep the inputs of their blocks only and compute the rest again when needed.
+
+        Raises:
+            ModelError: a tower cannot.
+        """
+        self.image_tower.checkpoint_activations(on)
+        self.text_tower.checkpoint_activations(on)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
         """Loads a saved model, strictly, ready for use on `device`.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lexlip.model.decoder import bottleneck
 from lexlip.objectives.masked_lm import masked_lm_loss
+from lexlip.objectives.row_parts import in_parts
 from lexlip.objectives.views import Views
 
 
@@ -19,8 +20,8 @@ def bottleneck_loss(views: Views, pooled_BV: Tensor) -> Tensor:
     """Masked-LM loss of the decoder that sees `pooled_BV` through the bottleneck."""
     model, batch = views.lexicon_model, views.batch
     bottleneck_BD = bottleneck(pooled_BV, model.text_tower.word_embeddings)
-    states_BLD = model.decode_masked(bottleneck_BD, batch.decoder_masked_ids_BL)
-    return masked_lm_loss(model.text_head, states_BLD, batch.decoder_labels_BL)
+    states_BLD = in_parts(model.decode_masked, views.rows_at_once, bottleneck_BD, batch.decoder_masked_ids_BL)
+    return masked_lm_loss(model.text_head, states_BLD, batch.decoder_labels_BL, views.rows_at_once)
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,6 @@ from lexlip.objectives.views import Views
 NO_SCORE = torch.finfo(torch.float32).min / 4
 
 
-def normalised(vectors: Tensor) -> Tensor:
-    """Rows scaled to unit length, in single precision."""
-    return functional.normalize(vectors.float(), dim=-1)
-
-
 def scores(queries_QX: Tensor, keys_KX: Tensor, temperature: Tensor | float) -> Tensor:
     """[Q, K] products divided by the temperature; in single precision also where the towers run in half precision.
 
@@ -98,9 +93,9 @@ class InBatchContrastive:
         model, batch = views.model, views.batch
         temperature = model.temperature() if isinstance(model, DenseCLIP) else self.temperature
         loss = contrastive_loss(
-            normalised(views.image_vectors_NX),
+            views.image_unit_vectors_NX,
             batch.image_keys_N,
-            normalised(views.text_vectors_BX),
+            views.text_unit_vectors_BX,
             batch.caption_keys_B,
             temperature,
         )

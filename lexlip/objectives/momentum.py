@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, normalised, scores
+from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, scores
 from lexlip.objectives.gathering import gather_keys, part_of_mean
 from lexlip.objectives.key_queue import KeyQueue
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.row_parts import in_parts
+from lexlip.objectives.term_cut import KeptTerms, heaviest
+from lexlip.objectives.views import WHOLE_VECTORS, Batch, Views, normalised
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ class MomentumEncoder(nn.Module):
             buffer.copy_(buffers[name])
 
     @torch.no_grad()
-    def keys(self, batch: Batch) -> "Keys":
-        """The keys of a batch, over all workers, beside the queues as they are."""
+    def keys(self, batch: Batch, kept: KeptTerms = WHOLE_VECTORS, rows_at_once: int | None = None) -> "Keys":
+        """The keys of a batch, cut as its vectors are, over all workers, beside the queues as they are."""
+        images_NX = in_parts(self.average.image_vectors, rows_at_once, batch.pixels_N3SS)
+        texts_BX = in_parts(self.average.text_vectors, rows_at_once, batch.token_ids_BL)
         return Keys(
-            images_KX=gather_keys(normalised(self.average.image_vectors(batch.pixels_N3SS))),
+            images_KX=gather_keys(normalised(heaviest(images_NX, kept.image))),
             image_keys_K=gather_keys(batch.image_keys_N),
-            texts_KX=gather_keys(normalised(self.average.text_vectors(batch.token_ids_BL))),
+            texts_KX=gather_keys(normalised(heaviest(texts_BX, kept.text))),
             text_keys_K=gather_keys(batch.caption_keys_B),
             image_queue=self.image_queue,
             text_queue=self.text_queue,
@@ -137,7 +141,7 @@ class MomentumContrastive:
         model, batch, keys = views.model, views.batch, views.keys
         temperature = model.temperature() if isinstance(model, DenseCLIP) else self.temperature
         image_to_text = momentum_loss(
-            normalised(views.image_vectors_NX),
+            views.image_unit_vectors_NX,
             batch.image_keys_N,
             keys.texts_KX,
             keys.text_keys_K,
@@ -145,7 +149,7 @@ class MomentumContrastive:
             temperature,
         )
         text_to_image = momentum_loss(
-            normalised(views.text_vectors_BX),
+            views.text_unit_vectors_BX,
             batch.caption_keys_B,
             keys.images_KX,
             keys.image_keys_K,

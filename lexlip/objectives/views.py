@@ -9,13 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn import functional
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexicon_head import lexicon_weights
 from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.row_parts import in_parts
+from lexlip.objectives.term_cut import KeptTerms, heaviest
 
 if TYPE_CHECKING:
     from lexlip.objectives.momentum import Keys
+
+
+WHOLE_VECTORS = KeptTerms()
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Batch:
     decoder_labels_BL: Tensor
 
 
+def normalised(vectors: Tensor) -> Tensor:
+    """Rows scaled to unit length, in single precision."""
+    return functional.normalize(vectors.float(), dim=-1)
+
+
 class Views:
     """A model's outputs on one batch.
 
@@ -48,13 +59,25 @@ class Views:
         batch: the step's examples.
         progress: how far the phase is, 0..1.
         keys: momentum keys of the batch and the queues, in phases that have them.
+        kept: terms that matching keeps of each vector.
+        rows_at_once: most images or captions whose activations exist at a time; None for all.
     """
 
-    def __init__(self, model: LexLIP | DenseCLIP, batch: Batch, progress: float, keys: "Keys | None" = None) -> None:
+    def __init__(
+        self,
+        model: LexLIP | DenseCLIP,
+        batch: Batch,
+        progress: float,
+        keys: "Keys | None" = None,
+        kept: KeptTerms = WHOLE_VECTORS,
+        rows_at_once: int | None = None,
+    ) -> None:
         self.model = model
         self.batch = batch
         self.progress = progress
         self.keys = keys
+        self.kept = kept
+        self.rows_at_once = rows_at_once
 
     @property
     def lexicon_model(self) -> LexLIP:
@@ -66,36 +89,47 @@ class Views:
     @cached_property
     def image_pooled_NV(self) -> Tensor:
         """Pooled logits of the images."""
-        return self.lexicon_model.pool_image(self.batch.pixels_N3SS)
+        return in_parts(self.lexicon_model.pool_image, self.rows_at_once, self.batch.pixels_N3SS)
 
     @cached_property
     def text_pooled_BV(self) -> Tensor:
         """Pooled logits of the unmasked captions."""
-        return self.lexicon_model.pool_text(self.batch.token_ids_BL)
+        return in_parts(self.lexicon_model.pool_text, self.rows_at_once, self.batch.token_ids_BL)
 
     @cached_property
     def image_vectors_NX(self) -> Tensor:
         """Vectors of the images, not normalised."""
         if isinstance(self.model, LexLIP):
             return lexicon_weights(self.image_pooled_NV)
-        return self.model.image_vectors(self.batch.pixels_N3SS)
+        return in_parts(self.model.image_vectors, self.rows_at_once, self.batch.pixels_N3SS)
 
     @cached_property
     def text_vectors_BX(self) -> Tensor:
         """Vectors of the unmasked captions, not normalised."""
         if isinstance(self.model, LexLIP):
             return lexicon_weights(self.text_pooled_BV)
-        return self.model.text_vectors(self.batch.token_ids_BL)
+        return in_parts(self.model.text_vectors, self.rows_at_once, self.batch.token_ids_BL)
+
+    @cached_property
+    def image_unit_vectors_NX(self) -> Tensor:
+        """Vectors of the images as they are matched: cut to their heaviest terms, then of unit length."""
+        return normalised(heaviest(self.image_vectors_NX, self.kept.image))
+
+    @cached_property
+    def text_unit_vectors_BX(self) -> Tensor:
+        """Vectors of the unmasked captions as they are matched."""
+        return normalised(heaviest(self.text_vectors_BX, self.kept.text))
 
     @cached_property
     def masked_states_BLD(self) -> Tensor:
         """Text-tower states of the lightly masked captions."""
-        return self.lexicon_model.text_states(self.batch.encoder_masked_ids_BL)
+        return in_parts(self.lexicon_model.text_states, self.rows_at_once, self.batch.encoder_masked_ids_BL)
 
     @cached_property
     def masked_pooled_BV(self) -> Tensor:
         """Pooled logits of the lightly masked captions."""
-        return self.lexicon_model.pool_text_states(self.masked_states_BLD, self.batch.encoder_masked_ids_BL)
+        pool, masked_ids_BL = self.lexicon_model.pool_text_states, self.batch.encoder_masked_ids_BL
+        return in_parts(pool, self.rows_at_once, self.masked_states_BLD, masked_ids_BL)
 
     @cached_property
     def image_pooled_BV(self) -> Tensor:

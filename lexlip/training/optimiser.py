@@ -34,16 +34,19 @@ def set_training_mode(model: TwoTowers, phase: Phase) -> None:
 def make_optimiser(model: TwoTowers, settings: OptimiserSettings) -> AdamW:
     """AdamW over four groups: towers and heads, each with and without weight decay.
 
+    Norms, biases, embeddings, class tokens and tables of positions have none.
     The image head's projection starts as a copy of the word embeddings and learns at the towers' rate, as they do.
     """
-    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    undecayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    positions = model.image_tower.without_decay()
+    undecayed |= {id(value) for name, value in model.image_tower.backbone.named_parameters() if name in positions}
     towers = {id(parameter) for tower in (model.image_tower, model.text_tower) for parameter in tower.parameters()}
     if isinstance(model, LexLIP):
         towers.add(id(model.image_head.projection))
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            decays = parameter.ndim > 1 and id(parameter) not in embeddings
+            decays = parameter.ndim > 1 and id(parameter) not in undecayed
             groups.setdefault((id(parameter) in towers, decays), []).append(parameter)
     return AdamW(
         [

@@ -1,16 +1,16 @@
 """A training run as one readable object: model, vocabulary, phases."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lexlip.data.captions import read_captions
 from lexlip.data.sources import PairSource
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.training.phases import Phase
+from lexlip.training.phases import ADDED_LATER, Phase
 from lexlip.vocabulary import Vocabulary
 
 
@@ -41,6 +41,7 @@ class Run:
         phases: one after the other.
         seed: of weights, order, augmentation and masks.
         shuffle_rows: rows that each worker mixes beyond the shuffling of whole units.
+        images: of the data set that the run is meant for, for dry runs without data; decides nothing.
     """
 
     name: str
@@ -50,11 +51,12 @@ class Run:
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     seed: int = 0
     shuffle_rows: int = 1024
+    images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any setting."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        return hashlib.sha256(settings_text(self).encode()).hexdigest()[:16]
 
     def with_absolute_paths(self) -> "Run":
         """The same run for a process with another working directory: local weights and vocabulary by absolute path."""
@@ -79,3 +81,17 @@ class Run:
     def build(self, vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
         """The model before training; seed torch first."""
         return (build_lexlip if self.kind == "lexlip" else build_clip)(self.model, vocabulary)
+
+
+def settings_text(value: Any) -> str:
+    """`repr`, without settings that were added to the program later and have their default."""
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = [
+            f"{each.name}={settings_text(getattr(value, each.name))}"
+            for each in fields(value)
+            if each.repr and not (each.metadata == ADDED_LATER and getattr(value, each.name) == each.default)
+        ]
+        return f"{type(value).__qualname__}({', '.join(shown)})"
+    if type(value) is tuple:
+        return "(" + ", ".join(settings_text(item) for item in value) + (",)" if len(value) == 1 else ")")
+    return repr(value)

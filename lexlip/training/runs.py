@@ -22,6 +22,7 @@ from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
+from lexlip.training.gpu_runs import cc_gpu, coco_gpu
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
 
@@ -170,6 +171,9 @@ NAMED_RUNS: dict[str, Callable[[], Run]] = {
     "demo-clip": demo_clip,
     "flickr8k-cpu": flickr8k_cpu,
     "flickr8k-cpu-clip": flickr8k_cpu_clip,
+    "cc-gpu": cc_gpu,
+    "coco-gpu": coco_gpu,
+    "coco-gpu-clip": lambda: _dense_twin(coco_gpu(), "coco-gpu-clip"),
 }
 
 
@@ -205,6 +209,7 @@ def _dense_twin(run: Run, name: str) -> Run:
 
 def _dense_phase(phase: Phase) -> Phase:
     """The phase's contrastive objectives; in-batch contrastive where it has none, with one caption an image."""
+    phase = replace(phase, term_cut=None)
     kept = tuple(
         objective for objective in phase.objectives if isinstance(objective, MomentumContrastive | InBatchContrastive)
     )

@@ -16,9 +16,10 @@ from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.gathering import average_over_workers
-from lexlip.objectives.health import health
+from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.term_cut import KeptTerms
+from lexlip.objectives.views import WHOLE_VECTORS, Batch, Views
 from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
 from lexlip.training.phases import Phase
 
@@ -34,19 +35,26 @@ class PhaseLoss(nn.Module):
         super().__init__()
         self.model = model
         self.objectives = phase.objectives
+        self.rows_at_once = phase.rows_at_once
+        self.term_use = TermUse()
 
     def forward(
-        self, batch: Batch, progress: float, momentum: MomentumEncoder | None
+        self,
+        batch: Batch,
+        progress: float,
+        momentum: MomentumEncoder | None,
+        kept: KeptTerms = WHOLE_VECTORS,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss, and its parts beside what is worth watching (both detached)."""
-        keys = momentum.keys(batch) if momentum is not None else None
-        views = Views(self.model, batch, progress, keys)
+        keys = momentum.keys(batch, kept, self.rows_at_once) if momentum is not None else None
+        views = Views(self.model, batch, progress, keys, kept, self.rows_at_once)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
             parts |= objective(views)
         total = torch.stack([part.float() for part in parts.values()]).sum()
         watched = {name: part.detach() for name, part in parts.items()} | {"loss": total.detach()}
         watched |= health(views)
+        self.term_use.add(views)
         if momentum is not None and keys is not None:
             momentum.remember(keys)
         return total, watched
@@ -71,10 +79,22 @@ class PhaseTrainer:
                 f"phase {phase.name}: {phase.examples.text_tokens} text tokens, but the text tower has "
                 f"{model.text_tower.positions} positions"
             )
+        if phase.term_cut is not None and not isinstance(model, LexLIP):
+            raise ModelError(f"phase {phase.name}: term_cut cuts lexicon vectors, which a {model.kind!r} model has not")
         model.set_image_size(phase.image_size)
+        model.checkpoint_activations(phase.checkpoint_activations)
         freeze(model, phase)
+        set_training_mode(model, phase)
+        twice = phase.rows_at_once is not None or phase.checkpoint_activations
+        if twice and any(isinstance(module, nn.BatchNorm2d) and module.training for module in model.modules()):
+            raise ModelError(
+                f"phase {phase.name}: rows_at_once and checkpoint_activations compute rows in parts and again, which "
+                "batch norms would take apart and count twice; set freeze_batch_norm, or use a tower without them"
+            )
         self.model, self.phase, self.steps, self.seed = model, phase, steps, seed
-        self.loss: nn.Module = PhaseLoss(model, phase)
+        phase_loss = PhaseLoss(model, phase)
+        self.loss: nn.Module = phase_loss
+        self.term_use = phase_loss.term_use
         self.optimiser = make_optimiser(model, phase.optimiser)
         self.schedule = make_schedule(self.optimiser, phase.optimiser, steps)
         self.step_number = 0
@@ -91,9 +111,10 @@ class PhaseTrainer:
         torch.manual_seed(int(rng.integers(2**31)))
         if rng.random() < self.phase.half_resolution_share:
             batch = self._halved(batch)
+        kept = self.phase.term_cut.draw(rng) if self.phase.term_cut is not None else WHOLE_VECTORS
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum)
+            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, kept)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)

@@ -24,7 +24,9 @@ from lexlip.training.optimiser import freeze
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseLoss, PhaseTrainer, to_batch
 
-OWN_ROWS = ("in_batch_recall", "image_terms", "text_terms")  # figures that each worker takes of its own rows
+HEALTH = ("terms", "used_terms", "top_share")
+# Figures that each worker takes of its own rows.
+OWN_ROWS = ("in_batch_recall", *(f"{side}_{name}" for side in ("image", "text") for name in HEALTH))
 COMMON: dict[str, Any] = {"epochs": 1, "batch": 8, "image_size": 64, "frozen_image_stages": 2}
 PHASES = {
     "lexlip": (
@@ -33,7 +35,13 @@ PHASES = {
             (SelfMaskedLM(), TextBottleneck(), ImageBottleneck(), InBatchContrastive(), Flops(0.1)),
             **COMMON,
         ),
-        Phase("momentum", (MomentumContrastive(), Flops(0.1)), momentum=MomentumSettings(queue=20), **COMMON),
+        Phase(
+            "momentum",
+            (MomentumContrastive(), Flops(0.1)),
+            momentum=MomentumSettings(queue=20),
+            rows_at_once=3,
+            **COMMON,
+        ),
     ),
     "clip": (Phase("momentum", (MomentumContrastive(), InBatchContrastive()), momentum=MomentumSettings(), **COMMON),),
 }

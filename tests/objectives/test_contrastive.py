@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.contrastive import InBatchContrastive, contrastive_loss, info_nce_sum, normalised, scores
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.contrastive import InBatchContrastive, contrastive_loss, info_nce_sum, scores
+from lexlip.objectives.views import Batch, Views, normalised
 
 
 def loop_info_nce(scores_QK: Tensor, positives_QK: Tensor) -> tuple[Tensor, int]:

@@ -96,3 +96,41 @@ def test_empty_entries_and_those_of_the_same_image_are_unusable() -> None:
     queue.push(sparse_keys(3, 2), torch.tensor([7, 8, 7]))
     unusable = queue.unusable(torch.tensor([7, 9]))
     assert unusable.tolist() == [[True, False, True, True], [False, False, False, True]]
+
+
+def test_a_batch_that_ends_beyond_the_ring_goes_on_at_its_start_and_nothing_of_it_is_lost() -> None:
+    # The published code writes what fits before the end, drops the rest and starts again at 0.
+    queue = KeyQueue(5, 3, WIDTH)
+    pushed: list[tuple[int, Tensor]] = []
+    for number, size in enumerate((3, 4, 4, 2)):  # wraps in the second, third and fourth batch
+        keys = sparse_keys(size, 3, number)
+        queue.push(keys, torch.arange(size) + 10 * number)
+        pushed += list(zip((torch.arange(size) + 10 * number).tolist(), keys, strict=True))
+        newest_first = [(int(queue.cursor) - 1 - back) % 5 for back in range(min(5, len(pushed)))]
+        assert [queue.image_keys_Q[place].item() for place in newest_first] == [image for image, _ in pushed[:-6:-1]]
+        for place, (_, key) in zip(newest_first, pushed[:-6:-1], strict=True):
+            torch.testing.assert_close(dense_entries(queue)[place], key, rtol=0, atol=0)
+
+
+def test_more_keys_than_entries_leave_the_last_ones_in_order() -> None:
+    queue = KeyQueue(4, 2, WIDTH)
+    queue.push(sparse_keys(3, 2), torch.tensor([1, 2, 3]))
+    queue.push(sparse_keys(9, 2), torch.arange(10, 19))
+    start = int(queue.cursor)
+    assert [queue.image_keys_Q[(start + place) % 4].item() for place in range(4)] == [15, 16, 17, 18]
+
+
+def test_keys_with_fewer_terms_than_the_queue_keeps_score_the_same() -> None:
+    queue = KeyQueue(3, 6, WIDTH)
+    keys = sparse_keys(3, 2)
+    keys[1] = 0.0  # an empty vector
+    queue.push(keys, torch.arange(3))
+    queries_BX = torch.randn(2, WIDTH)
+    torch.testing.assert_close(queue.scores(queries_BX), queries_BX @ keys.T)
+
+
+def test_a_published_queue_takes_six_bytes_an_entry_s_term() -> None:
+    queue = KeyQueue(64, 256, 30_522)
+    stored = sum(value.nbytes for value in (queue.terms_QK, queue.weights_QK))
+    assert stored == 64 * 256 * 6
+    assert stored < 64 * 30_522 * 4 / 75  # dense, in single precision

@@ -6,10 +6,9 @@ from torch import Tensor
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.contrastive import normalised
 from lexlip.objectives.key_queue import KeyQueue
 from lexlip.objectives.momentum import MomentumContrastive, MomentumEncoder, MomentumSettings, momentum_loss
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.views import Batch, Views, normalised
 
 SETTINGS = MomentumSettings(decay=0.75, queue=6, key_terms=1000)  # more terms than there are: nothing is cut off
 

@@ -1,5 +1,6 @@
 """Parameter groups, the schedule, and named runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 
 from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.objectives.term_cut import TermCut
 from lexlip.training.optimiser import make_optimiser, make_schedule
 from lexlip.training.phases import OptimiserSettings
-from lexlip.training.run import Run
+from lexlip.training.run import Run, settings_text
 from lexlip.training.runs import NAMED_RUNS, find_run
 from lexlip.vocabulary import Vocabulary
 
@@ -31,7 +33,9 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay(
     assert len(groups) == len(named)
     for name, parameter in named.items():
         rate = 1e-3 if name.startswith(("image_tower", "text_tower", "image_head.projection")) else 1e-2
-        decays = parameter.ndim > 1 and "embeddings" not in name
+        # By name, as a reader of the literature would list them.
+        parts = ("embeddings", "pos_embed", "cls_token", "norm", "bias", "log_temperature")
+        decays = parameter.ndim > 1 and not any(part in name.lower() for part in parts)
         assert groups[id(parameter)] == (rate, 0.1 if decays else 0.0), name
 
 
@@ -65,6 +69,19 @@ def test_named_runs_are_complete_and_always_the_same(name: str) -> None:
 
 def test_every_named_run_has_its_own_fingerprint() -> None:
     assert len({find_run(name).fingerprint for name in NAMED_RUNS}) == len(NAMED_RUNS)
+
+
+def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() -> None:
+    run = find_run("demo")
+    earlier = repr(run)  # what versions without these settings took the digits of
+    for added in ("term_cut=None", "rows_at_once=None", "checkpoint_activations=False"):
+        assert earlier.count(f", {added}") == len(run.phases)
+        earlier = earlier.replace(f", {added}", "")
+    assert settings_text(run) == earlier
+    assert replace(run, images=5).fingerprint == run.fingerprint  # decides nothing
+    for setting in ({"term_cut": TermCut()}, {"rows_at_once": 8}, {"checkpoint_activations": True}, {"batch": 7}):
+        changed = replace(run, phases=(replace(run.phases[0], **setting), *run.phases[1:]))
+        assert changed.fingerprint != run.fingerprint
 
 
 def test_a_run_of_one_s_own_is_found_in_a_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lexlip.model.image_tower import ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.momentum import MomentumContrastive
+from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer, image_key, to_batch
@@ -113,7 +114,9 @@ def test_the_momentum_average_follows_after_every_step(make: Make, momentum_phas
 
 
 def test_a_resumed_phase_goes_on_bit_by_bit(make: Make, momentum_phase: Phase, batch_of: BatchOf) -> None:
-    phase = dense_or(make(), momentum_phase)
+    phase = replace(dense_or(make(), momentum_phase), rows_at_once=5)
+    if isinstance(make(), LexLIP):
+        phase = replace(phase, term_cut=TermCut((5, 20, 0), (3, 10, 0)))
     steady = PhaseTrainer(make(), phase, steps=6, seed=3)
     steady.step(batch_of(0))
     steady.step(batch_of(1))
@@ -176,6 +179,43 @@ def test_captions_longer_than_the_text_tower_reads_are_refused(make: Make, bottl
     phase = replace(dense_or(model, bottleneck_phase), examples=ExampleSettings(text_tokens=65))
     with pytest.raises(ModelError, match=r"65 text tokens.*64 positions"):
         PhaseTrainer(model, phase, steps=1, seed=0)
+
+
+def test_a_dense_model_has_no_terms_to_cut(
+    tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase
+) -> None:
+    with pytest.raises(ModelError, match="term_cut cuts lexicon vectors"):
+        PhaseTrainer(build_clip(tiny_model_settings, vocabulary), replace(momentum_phase, term_cut=TermCut()), 1, 0)
+
+
+@pytest.mark.parametrize("setting", [{"rows_at_once": 4}, {"checkpoint_activations": True}])
+def test_batch_norms_that_learn_statistics_are_not_computed_in_parts(
+    setting: dict, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase
+) -> None:
+    model = build_clip(replace(tiny_model_settings, image=ImageTowerConfig("test_resnet", 64)), vocabulary)
+    with pytest.raises(ModelError, match="set freeze_batch_norm"):
+        PhaseTrainer(model, replace(momentum_phase, **setting), steps=1, seed=0)
+    PhaseTrainer(model, replace(momentum_phase, freeze_batch_norm=True, **setting), steps=1, seed=0)
+
+
+def test_checkpointed_activations_change_no_gradient(make: Make, bottleneck_phase: Phase, batch_of: BatchOf) -> None:
+    calls: list[torch.Size] = []
+    gradients = []
+    for on in (False, True):
+        model = make()
+        phase = replace(dense_or(model, bottleneck_phase), checkpoint_activations=on)
+        trainer = PhaseTrainer(model, phase, steps=2, seed=0)
+        calls.clear()
+        blocks = (model.image_tower.backbone.blocks[0].mlp, model.text_tower.layers()[-1].output)
+        for block in blocks:
+            block.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0].shape))
+        trainer.step(batch_of(0))
+        gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+        if not on:
+            kept = len(calls)
+    assert len(calls) == 2 * kept > 0  # every block once more, in the backward pass
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, msg=name)
 
 
 def test_examples_become_a_batch_cut_to_its_longest_caption() -> None:

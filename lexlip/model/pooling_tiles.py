@@ -1,0 +1,67 @@
+"""The pooled projection in tiles over the vocabulary, with tensor operations that run on any device.
+
+Shapes: B rows, T tokens, D hidden width, V vocabulary, C terms in one tile, N tokens of a tile or places where gradient
+flows.
+
+Forward, one tile of logits exists at a time. Backward, the gradient of all logits is one sparse [B*T, V] matrix with at
+most one entry for each (row, term), and both gradients are a product with it.
+"""
+
+import torch
+from torch import Tensor
+
+# Logits of one tile are B * T * C floats; 1 Mi of them are 4 MiB, which fits the share of the last-level cache that a
+# server core has (measured fastest). Rows are taken some at a time, so that a tile of a large batch does not shrink to
+# a few terms, for each of which all states would be read from memory again.
+TILE_ELEMENTS = 1024 * 1024
+TILE_TOKENS = 4096
+NO_TOKEN = -1
+
+
+def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Maximum over tokens and the token that attained it, as `pooling.PoolingEngine` says."""
+    rows, tokens, width = hidden_BTD.shape
+    vocabulary = projection_VD.shape[0]
+    pooled_BV = hidden_BTD.new_empty(rows, vocabulary)
+    token_BV = torch.empty(rows, vocabulary, dtype=torch.int64, device=hidden_BTD.device)
+    rows_at_once = max(1, TILE_TOKENS // max(1, tokens))
+    for first in range(0, rows, rows_at_once):
+        last = min(rows, first + rows_at_once)
+        flat_ND = hidden_BTD[first:last].reshape((last - first) * tokens, width)
+        tile = max(1, TILE_ELEMENTS // max(1, len(flat_ND)))
+        for start in range(0, vocabulary, tile):
+            stop = min(vocabulary, start + tile)
+            logits_NC = torch.addmm(bias_V[start:stop], flat_ND, projection_VD[start:stop].T)
+            logits_BTC = logits_NC.view(last - first, tokens, stop - start)
+            if padding_BT is not None:
+                logits_BTC.masked_fill_(padding_BT[first:last, :, None], float("-inf"))
+            pooled_BV[first:last, start:stop], token_BV[first:last, start:stop] = logits_BTC.max(dim=1)
+    if padding_BT is not None:
+        token_BV.masked_fill_(padding_BT.all(dim=1, keepdim=True), NO_TOKEN)
+    return pooled_BV, token_BV
+
+
+def hidden_gradient(grad_pooled_BV: Tensor, token_BV: Tensor, projection_VD: Tensor, tokens: int) -> Tensor:
+    """[B, T, D]: the gradient of each token, summed over the terms whose maximum it attained."""
+    routed = _routed(grad_pooled_BV, token_BV, tokens)
+    product = torch.sparse.mm(routed, projection_VD.to(grad_pooled_BV.dtype))
+    return product.view(grad_pooled_BV.shape[0], tokens, projection_VD.shape[1])
+
+
+def projection_gradient(grad_pooled_BV: Tensor, token_BV: Tensor, hidden_BTD: Tensor) -> Tensor:
+    """[V, D]: the gradient of each term, summed over the rows' tokens that attained its maximum."""
+    rows, tokens, width = hidden_BTD.shape
+    routed = _routed(grad_pooled_BV, token_BV, tokens)
+    return torch.sparse.mm(routed.t(), hidden_BTD.reshape(rows * tokens, width).to(grad_pooled_BV.dtype))
+
+
+def _routed(grad_pooled_BV: Tensor, token_BV: Tensor, tokens: int) -> Tensor:
+    """Sparse [B*T, V]: the gradient of the logits."""
+    rows, vocabulary = grad_pooled_BV.shape
+    row_N, term_N = grad_pooled_BV.nonzero(as_tuple=True)
+    return torch.sparse_coo_tensor(
+        torch.stack((row_N * tokens + token_BV[row_N, term_N], term_N)),
+        grad_pooled_BV[row_N, term_N],
+        (rows * tokens, vocabulary),
+        check_invariants=False,
+    )
