@@ -88,7 +88,7 @@ class ImageSide:
                 kept.append(row)
                 pixels.append(self.preprocessing.pixels(image))
                 if self.thumbnail_pixels:
-                    thumbnails.append(_thumbnail(image, self.thumbnail_pixels))
+                    thumbnails.append(thumbnail(image, self.thumbnail_pixels))
             kept_tables.append(table.drop_columns(["image"]).take(pa.array(kept, pa.int64())))
         fields = pa.concat_tables(kept_tables, promote_options="permissive").rename_columns({"image_id": "id"})
         if self.thumbnail_pixels:
@@ -142,7 +142,8 @@ def _read(unit: PairUnit) -> Iterator[pa.Table]:
         yield table
 
 
-def _thumbnail(image: Image.Image, longest_side: int) -> bytes:
+def thumbnail(image: Image.Image, longest_side: int) -> bytes:
+    """A small JPEG of a picture."""
     small = image.copy()
     small.thumbnail((longest_side, longest_side))
     buffer = io.BytesIO()
