@@ -125,7 +125,8 @@ def extra_documents(rivals: Rivals, settings: CompareSettings, own: EncodedPairs
         room: documents that are wanted at most.
     """
     texts = settings.direction == "image-to-text"
-    taken, found = set(own.image_ids), []
+    taken = set(own.image_ids)
+    found: list[Encoded] = []
     for location in rivals.texts if texts else rivals.photos:
         if room <= 0:
             break

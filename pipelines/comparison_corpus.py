@@ -263,7 +263,7 @@ def _questions(
         asking = np.flatnonzero(asks[owners])
         ids = [f"{lexlip.image_ids[owner]}#{number}" for number, owner in enumerate(owners)]
         texts = lexlip.texts
-        right = {number: place[owners[number], None] for number in asking}
+        right = {number: place[owners[number], None] for number in asking.tolist()}
     else:
         lexicon, dense = (lexlip.images, clip.images)
         asking = np.flatnonzero(asks)

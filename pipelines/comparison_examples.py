@@ -74,7 +74,7 @@ def choose_examples(
 def _different(corpus: ComparisonCorpus, count: int) -> list[int]:
     """The first questions with different right answers."""
     seen: set[int] = set()
-    chosen = []
+    chosen: list[int] = []
     for number, right in enumerate(corpus.questions.right):
         if len(chosen) < count and int(right[0]) not in seen:
             seen.add(int(right[0]))

@@ -165,12 +165,13 @@ def _system(
 
 
 def _search_parameters(family: FaissFamily, setting: dict[str, str | int]) -> faiss.SearchParameters | None:
-    if "ef_search" in setting:
-        return faiss.SearchParametersHNSW(efSearch=int(setting["ef_search"]))
-    if "nprobe" in setting:
-        kind = faiss.IVFPQSearchParameters if family.name == "faiss-ivfpq" else faiss.SearchParametersIVF
-        return kind(nprobe=int(setting["nprobe"]))
-    return None
+    # Read from the module by name: the wrapper that type checkers see lacks some of them and their arguments.
+    kinds = {"faiss-hnsw": "SearchParametersHNSW", "faiss-ivfflat": "SearchParametersIVF"}
+    if not family.sweep[0]:
+        return None
+    value = int(setting[family.sweep[0]])
+    name = {"ef_search": "efSearch", "nprobe": "nprobe"}[family.sweep[0]]
+    return getattr(faiss, kinds.get(family.name, "IVFPQSearchParameters"))(**{name: value})
 
 
 def decoded_hits(index: faiss.Index, questions_QE: np.ndarray) -> np.ndarray:

@@ -56,6 +56,15 @@ class Built:
     seconds: float
 
 
+def is_built(path: Path) -> bool:
+    """Whether `built_once` has finished there."""
+    return _note(path).is_file()
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.built.json")
+
+
 def built_once(path: Path, build: Callable[[], int]) -> Built:
     """Builds an index unless a finished one is there; a note beside it, written last, says that it is.
 
@@ -63,8 +72,8 @@ def built_once(path: Path, build: Callable[[], int]) -> Built:
         path: where `build` leaves the index.
         build: builds it, from the beginning, and returns its bytes.
     """
-    note = path.with_name(f"{path.name}.built.json")
-    if not note.is_file():
+    note = _note(path)
+    if not is_built(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         print(f"compare: building {path.parent.name}/{path.name}", flush=True)
         began = time.perf_counter()

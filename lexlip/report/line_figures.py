@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, WIDTH - 150, 26, 320
 LABEL_HEIGHT = 15
 AXIS_HEIGHT = 40
 MARGIN = 0.06  # of a linear axis, beyond the outermost values
-TICKS = 5
+TICKS = 7
 MARKS = ("circle", "square", "diamond", "triangle")
 TICK_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -76,7 +76,7 @@ class Scale:
         return self.begin + (self.end - self.begin) * (value - low) / (high - low)
 
     def ticks(self) -> list[float]:
-        """Powers of ten, or about five round values."""
+        """Powers of ten, or about seven round values."""
         if self.logarithmic:
             powers = range(round(math.log10(self.low)), round(math.log10(self.high)) + 1)
             return [10.0**power for power in powers]

@@ -8,6 +8,7 @@ from lexlip.report.line_figures import Axis, Line, lines
 from lexlip.report.results import FAMILY_TITLES, FLAT, LEXLIP, Comparison, GrowthPoint, SystemResult
 from lexlip.report.tables import Row, table
 from lexlip.report.verdicts import (
+    COSTS,
     PUBLISHED_MEMORY,
     PUBLISHED_SPEED,
     EqualRecall,
@@ -100,11 +101,11 @@ def _told(system: SystemResult) -> str:
 def equal_recall_section(comparison: Comparison) -> str:
     """Tables of the fastest and of the smallest settings that reach flat CLIP's recall, or nearly."""
     rows = equal_recall(comparison)
-    parts = []
-    for by, title in (("fastest", "Fastest setting of each"), ("smallest", "Smallest setting of each")):
-        chosen = [row for row in rows if row.by == by]
-        header = ["R@10 to reach", "LexLIP", "us", "bytes", "beside", "us", "bytes", "faster", "smaller"]
-        parts.append(f"<h3>{title}</h3>{table(header, _equal_rows(chosen))}")
+    header = ["R@10 to reach, and the settings that do", "us", "bytes/document", "LexLIP faster", "smaller"]
+    parts = [
+        f"<h3>The {by} setting of each</h3>{table(header, _equal_rows([row for row in rows if row.by == by]))}"
+        for by in COSTS
+    ]
     lead = (
         "<p>The cheapest setting of each system whose recall at 10 reaches that of flat CLIP, and 99 % and 95 % of it. "
         "A ratio below 1 means that FAISS is ahead; a dash, that no setting reaches that recall.</p>"
@@ -113,31 +114,19 @@ def equal_recall_section(comparison: Comparison) -> str:
 
 
 def _equal_rows(rows: Sequence[EqualRecall]) -> list[Row]:
-    cells = []
-    last = None
-    for row in rows:
-        wanted = "flat CLIP" if row.share == 1 else f"{row.share:.0%} of flat CLIP"
-        first = f"{wanted}: {row.target:.1f} %" if row.target != last else ""
-        ours = row.lexlip.split(", ", 1)[-1] if row.lexlip else "none reaches it"
-        # The LexLIP setting stands once for each target.
-        own = [ours, _count(row.lexlip_p50_us), _count(row.lexlip_bytes)] if row.target != last else ["", "", ""]
-        theirs = row.faiss or f"{FAMILY_TITLES.get(row.family, row.family)}: none reaches it"
-        last = row.target
-        cells.append(
-            Row(
-                "",
-                [
-                    first,
-                    *own,
-                    theirs,
-                    _count(row.faiss_p50_us),
-                    _count(row.faiss_bytes),
-                    _ratio(row.speed_ratio),
-                    _ratio(row.memory_ratio),
-                ],
-            )
-        )
-    return cells
+    found = []
+    for share in dict.fromkeys(row.share for row in rows):
+        own = [row for row in rows if row.share == share]
+        first = own[0]
+        wanted = "that of flat CLIP" if share == 1 else f"{share:.0%} of it"
+        ours = first.lexlip or "LexLIP: no setting reaches it"
+        title = f"{wanted}, {first.target:.1f} %: {ours}"
+        found.append(Row(LEXLIP, [title, _count(first.lexlip_p50_us), _count(first.lexlip_bytes), "", ""]))
+        for row in own:
+            theirs = row.faiss or f"{FAMILY_TITLES.get(row.family, row.family)}: no setting reaches it"
+            costs = [_count(row.faiss_p50_us), _count(row.faiss_bytes)]
+            found.append(Row("", [theirs, *costs, _ratio(row.speed_ratio), _ratio(row.memory_ratio)]))
+    return found
 
 
 def _count(value: float | None) -> str:
