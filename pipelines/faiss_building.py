@@ -1,5 +1,6 @@
 """Building FAISS indexes with settings that its users recommend, in a time that is known beforehand."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -43,17 +44,19 @@ def build_hnsw(documents: Documents, file: Path, *, construction: int, minutes: 
     """A graph of 32 links.
 
     Raises:
-        LeftOut: it would take more than `minutes`; the more there is the longer one insertion takes, so the time is
-            estimated from below.
+        LeftOut: it would take more than `minutes`. An insertion takes longer the more there is, by the logarithm; the
+            estimate follows the latest insertions.
     """
     count = len(documents)
     index = faiss.IndexHNSWFlat(documents.dense.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = construction
-    began = said = time.perf_counter()
+    began = said = now = time.perf_counter()
     for first in range(0, count, HNSW_ROWS_AT_ONCE):
-        index.add(np.asarray(documents.dense[first : first + HNSW_ROWS_AT_ONCE]))
+        rows, before = np.asarray(documents.dense[first : first + HNSW_ROWS_AT_ONCE]), now
+        index.add(rows)
         now = time.perf_counter()
-        whole = (now - began) * count / index.ntotal
+        growth = math.log(count) / math.log(max(index.ntotal, 2))
+        whole = now - began + (count - index.ntotal) * growth * (now - before) / len(rows)
         if whole > 60 * minutes:
             raise LeftOut(
                 f"building it over {count:,} vectors would take more than {whole / 60:.0f} minutes here, "

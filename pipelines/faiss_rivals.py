@@ -1,6 +1,7 @@
 """FAISS over the dense vectors: exact, compressed and approximate indexes, each swept over its search setting."""
 
 import functools
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pipelines.faiss_building import (
     product_parts,
 )
 from pipelines.rival_systems import Built, RivalSystem, built_once
+from pipelines.vector_parts import write_json
 
 # FAISS 1.15 uses BLAS for a flat batch only from 128,000 queries on; from 20 on it is about nine times faster.
 BLAS_THRESHOLD = 20
@@ -74,8 +76,9 @@ def faiss_systems(
         if family.skip in settings.skip:
             left_out[family.name] = "not asked for (--skip)"
             continue
+        file = _file(family, documents)
         try:
-            built = built_once(documents.folder / f"{family.name}.faiss", functools.partial(_build, family, documents))
+            built = built_once(file, functools.partial(_build, family, documents, settings.hnsw_minutes))
         except LeftOut as reason:
             print(f"compare: {family.name} left out: {reason}", flush=True)
             left_out[family.name] = str(reason)
@@ -84,9 +87,25 @@ def faiss_systems(
     return systems, left_out
 
 
-def _build(family: FaissFamily, documents: Documents) -> int:
+def _file(family: FaissFamily, documents: Documents) -> Path:
+    """Another file for other build settings, so that none is taken for another."""
+    return documents.folder / f"{'-'.join([family.name, *map(str, family.facts.values())])}.faiss"
+
+
+def _build(family: FaissFamily, documents: Documents, minutes: float) -> int:
+    """Builds the index, unless an earlier run with as many minutes found that it cannot be built."""
+    file = _file(family, documents)
+    note = file.with_name(f"{file.name}.left-out.json")
+    if note.is_file():
+        found = json.loads(note.read_text(encoding="utf-8"))
+        if minutes <= found["minutes"]:
+            raise LeftOut(found["reason"])
     faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
-    return family.build(documents, documents.folder / f"{family.name}.faiss")
+    try:
+        return family.build(documents, file)
+    except LeftOut as reason:
+        write_json(note, {"minutes": minutes, "reason": str(reason)})
+        raise
 
 
 def _families(documents: Documents, settings: CompareSettings, growing: bool) -> list[FaissFamily]:

@@ -4,7 +4,6 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +79,13 @@ def _build(
         _compile(documents, record)
     built = {}
     for wanted in dict.fromkeys(terms for terms, _ in grid):
+        own = [entry for entry in grid if entry[0] == wanted]
         file = documents.folder / f"cut-{wanted}.parquet.tmp-{os.getpid()}"
-        for terms, bits in grid:
-            if terms == wanted:
-                build = functools.partial(_build_one, documents, terms, bits, record, file)
-                built[terms, bits] = built_once(_index_folder(documents, terms, bits), build)
+        if not all(is_built(_index_folder(documents, *entry)) for entry in own):
+            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted), file)
+        for entry in own:
+            build = functools.partial(_build_one, _index_folder(documents, *entry), entry[1], record, file)
+            built[entry] = built_once(_index_folder(documents, *entry), build)
         file.unlink(missing_ok=True)
     return built
 
@@ -92,14 +93,13 @@ def _build(
 def _compile(documents: Documents, record: EncodingRecord) -> None:
     """Builds a few documents once, so that compiling the kernels counts as no index's build time."""
     with tempfile.TemporaryDirectory(prefix="lexlip-compile-") as folder:
-        few = replace(documents.first(min(FEW, len(documents))), folder=Path(folder))
-        _build_one(few, "all", SMALLEST_IMPACT_BITS, record, Path(folder) / "vectors.parquet")
+        file = Path(folder) / "vectors.parquet"
+        _write_vectors(documents.lexicon.between(0, min(FEW, len(documents))), file)
+        _build_one(Path(folder) / "index", SMALLEST_IMPACT_BITS, record, file)
 
 
-def _build_one(documents: Documents, terms: Terms, bits: int, record: EncodingRecord, file: Path) -> int:
-    if not file.is_file():
-        _write_vectors(documents.lexicon.cut(None if terms == "all" else terms), file)
-    folder, settings = _index_folder(documents, terms, bits), BuildSettings(impact_bits=bits)
+def _build_one(folder: Path, bits: int, record: EncodingRecord, file: Path) -> int:
+    settings = BuildSettings(impact_bits=bits)
     entry = build_shard([file], folder, 0, settings, vocabulary_terms=record.vocabulary_terms)
     publish(
         folder,
