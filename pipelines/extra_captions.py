@@ -40,16 +40,17 @@ def write_extra_captions(
     """
     images = _captions_by_image(location)
     ids, taken = set(taken_ids), {words_of(caption) for caption in taken_captions}
+    seen: set[tuple[str, ...]] = set()
     rows: dict[str, list] = {"image_id": [], "image": [], "captions": []}
     written = 0
     for image_id, captions in images.items():
         keys = [words_of(caption) for caption in captions]
         if image_id in ids or any(key in taken for key in keys):
             continue
-        fresh = {key: caption for key, caption in zip(keys, captions, strict=True) if key and key not in taken}
+        fresh = {key: caption for key, caption in zip(keys, captions, strict=True) if key and key not in seen}
         if not fresh or written >= most:
             continue
-        taken.update(fresh)
+        seen.update(fresh)
         rows["image_id"].append(image_id)
         rows["image"].append(None)
         rows["captions"].append(list(fresh.values()))
