@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from pipelines.caption_search import CaptionSearch, caption_search
 from pipelines.compared_sides import Rivals
 from pipelines.comparison_corpus import ComparisonCorpus, kept_array, make_corpus
 from pipelines.comparison_examples import choose_examples
-from pipelines.comparison_settings import HITS, CompareSettings
+from pipelines.comparison_settings import ALL_SKIPPABLE, HITS, CompareSettings
 from pipelines.evaluate import evaluate_encoded
 from pipelines.faiss_rivals import faiss_systems, one_thread
 from pipelines.kept_timing import kept_latencies
@@ -100,15 +100,14 @@ def _prepare(corpus: ComparisonCorpus, settings: CompareSettings) -> Contest:
     systems = lexlip_systems(documents, questions.lexicon, settings.lexlip_grid, settings.query_cuts, record)
     dense, left_out = faiss_systems(documents, questions.dense, settings)
     growing: list[RivalSystem] = []
-    # What was too slow to build for the whole corpus would leave a line without an end.
-    absent = {name.removeprefix("faiss-") for name in left_out}
+    # What was not built for the whole corpus would leave a line without an end.
+    absent = tuple(name for name in ALL_SKIPPABLE if f"faiss-{name}" in left_out)
     for size in settings.growth:
         if size < len(documents):
             part = documents.first(size)
             grid = [entry for entry in settings.lexlip_grid if entry in _growing_grid(settings)]
             growing += lexlip_systems(part, questions.lexicon, grid, settings.query_cuts[:1], record)
-            smaller, _ = faiss_systems(part, questions.dense, settings, growing=True)
-            growing += [system for system in smaller if system.name.removeprefix("faiss-") not in absent]
+            growing += faiss_systems(part, questions.dense, replace(settings, skip=absent), growing=True)[0]
     lexical = None
     if settings.direction == "image-to-text":
         left_out["bm25"] = "pictures ask, and they have no words"
@@ -129,11 +128,13 @@ def _growing_grid(settings: CompareSettings) -> list:
 
 def _answers(corpus: ComparisonCorpus, contest: Contest, settings: CompareSettings) -> dict[str, np.ndarray]:
     folder = corpus.documents.folder / f"answers-{len(corpus.questions.ids)}"
+    systems = {system.answer_key: system for system in contest.systems}
     found: dict[str, np.ndarray] = {}
-    print(f"compare: asking {len({system.answer_key for system in contest.systems})} systems for recall", flush=True)
-    for system in contest.systems:
-        if system.answer_key not in found:
-            found[system.answer_key] = kept_array(folder / f"{system.answer_key}.npy", system.hits)
+    for number, (key, system) in enumerate(systems.items(), start=1):
+        file = folder / f"{key}.npy"
+        if not file.is_file():
+            print(f"compare: {number} of {len(systems)} asked for recall: {key}", flush=True)
+        found[key] = kept_array(file, system.hits)
     return found
 
 
