@@ -49,7 +49,7 @@ def mean_lexicon(vectors: Sequence[LexiconVector]) -> LexiconVector:
 
 def classify(
     images: Sequence[LexiconVector] | np.ndarray,
-    sentences: Sequence[Sequence[LexiconVector]] | Sequence[np.ndarray],
+    sentences: Sequence[Sequence[LexiconVector] | np.ndarray],
     labels: Sequence[np.ndarray],
 ) -> ClassificationEvaluation:
     """Compares every picture with every class.
