@@ -2,158 +2,236 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lexlip.errors import DataError
-from lexlip.evaluation.retrieval import RightAnswers
-from lexlip.evaluation.timing import time_interleaved
-from lexlip.index import Index
-from lexlip.model.saving import load_model
-from lexlip.report.results import Comparison, SystemResult
-from lexlip.tables import LexiconVector
+from lexlip.evaluation.recall import Recall, ranks_in_hits
+from lexlip.evaluation.timing import Latency
+from lexlip.evaluation.trec_files import judgement_lines, run_lines
+from lexlip.report.results import (
+    FLAT,
+    LEXLIP,
+    ComparedCorpus,
+    Comparison,
+    GrowthPoint,
+    LexicalBaseline,
+    SystemResult,
+    title_of,
+)
+from pipelines.caption_search import CaptionSearch, caption_search
+from pipelines.compared_sides import Rivals
+from pipelines.comparison_corpus import ComparisonCorpus, kept_array, make_corpus
 from pipelines.comparison_examples import choose_examples
-from pipelines.encoded_pairs import EncodedPairs, encode_pairs
-from pipelines.encoding import EncodeSettings
+from pipelines.comparison_settings import ALL_SKIPPABLE, HITS, CompareSettings
 from pipelines.evaluate import evaluate_encoded
-from pipelines.measured_machine import describe_machine
-from pipelines.rival_systems import RivalSystem, faiss_systems, lexlip_systems
+from pipelines.faiss_rivals import faiss_systems, one_thread
+from pipelines.kept_timing import kept_latencies
+from pipelines.lexlip_rivals import lexlip_systems
+from pipelines.rival_systems import RivalSystem
+from pipelines.vector_parts import write_text
 
 
 @dataclass(frozen=True)
-class CompareSettings:
-    """How the comparison is made.
+class Contest:
+    """All that is measured.
 
     Attributes:
-        query_terms: cuts of the query that are tried beside the whole query.
-        hits: asked of every system.
-        queries: most captions that are timed; recall uses all of them.
-        rounds: how often each system answers the timed queries.
-        threads: threads of batches in both systems; one query at a time uses one.
-        examples: queries shown with their pictures.
-        seed: decides which queries are timed and shown.
+        systems: over the whole corpus.
+        growing: over its first documents.
+        lexical: BM25, or None.
+        left_out: system to the reason.
     """
 
-    query_terms: tuple[int, ...] = (16, 8, 4)
-    hits: int = 10
-    queries: int = 1000
-    rounds: int = 5
-    threads: int = 1
-    examples: int = 8
-    seed: int = 0
+    systems: list[RivalSystem]
+    growing: list[RivalSystem]
+    lexical: CaptionSearch | None
+    left_out: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Rivals:
-    """The artefacts that are compared.
+def compare(rivals: Rivals, settings: CompareSettings, runs: Path | None = None) -> Comparison:
+    """Makes what is not made yet (vectors, corpus, indexes, answers, rounds of timing), then says what was found.
 
-    Attributes:
-        lexlip: folder of the LexLIP model.
-        clip: folder of the dense model.
-        index: the index of the corpus, made by LexLIP.
-        vectors: the vectors the index was built from.
-        data: the corpus, with captions.
-        folder: where the other vectors go; what is there already is not encoded again.
+    Args:
+        rivals: models and data.
+        settings: what is measured.
+        runs: folder for TREC files of the main systems' answers.
     """
+    corpus = make_corpus(rivals, settings)
+    print(
+        f"compare: {len(corpus.documents):,} documents, of these {corpus.answers:,} answers, {corpus.real:,} real and "
+        f"{corpus.drawn:,} drawn distractors; {len(corpus.questions.ids):,} questions",
+        flush=True,
+    )
+    contest = _prepare(corpus, settings)
+    answers = _answers(corpus, contest, settings)
+    latencies, machine = _latencies(corpus, contest, settings)
+    results = _results(corpus, contest, answers, latencies)
+    main = {name: next(system for system in contest.systems if system.name == name) for name in (LEXLIP, FLAT)}
+    found = {name: answers[system.answer_key] for name, system in main.items()}
+    if runs is not None:
+        _write_runs(corpus, found, runs)
+    lexlip, clip = corpus.pairs
+    return Comparison(
+        corpus=_described(corpus, found, rivals, settings),
+        quality={"lexlip": evaluate_encoded(lexlip, rivals.lexlip), "clip": evaluate_encoded(clip, rivals.clip)},
+        systems=results,
+        machine=machine,
+        settings={
+            "seed": settings.seed,
+            "rounds": settings.rounds,
+            "seconds of a system in a round": settings.round_seconds,
+            "hits asked for": HITS,
+            "held out": settings.held_out,
+        },
+        command=shlex.join(["python", *sys.argv]),
+        growth=_growth(contest, results, latencies, len(corpus.documents)),
+        lexical=_lexical(contest, latencies),
+        left_out=contest.left_out,
+        examples=choose_examples(corpus, rivals, main[LEXLIP], found, settings),
+    )
 
-    lexlip: Path
-    clip: Path
-    index: Path
-    vectors: Path
-    data: str
-    folder: Path
+
+def _prepare(corpus: ComparisonCorpus, settings: CompareSettings) -> Contest:
+    documents, questions = corpus.documents, corpus.questions
+    record = corpus.pairs[0].record
+    systems = lexlip_systems(documents, questions.lexicon, settings.lexlip_grid, settings.query_cuts, record)
+    dense, left_out = faiss_systems(documents, questions.dense, settings)
+    growing: list[RivalSystem] = []
+    # What was not built for the whole corpus would leave a line without an end.
+    absent = tuple(name for name in ALL_SKIPPABLE if f"faiss-{name}" in left_out)
+    for size in settings.growth:
+        if size < len(documents):
+            part = documents.first(size)
+            grid = [entry for entry in settings.lexlip_grid if entry in _growing_grid(settings)]
+            growing += lexlip_systems(part, questions.lexicon, grid, settings.query_cuts[:1], record)
+            growing += faiss_systems(part, questions.dense, replace(settings, skip=absent), growing=True)[0]
+    lexical = None
+    if settings.direction == "image-to-text":
+        left_out["bm25"] = "pictures ask, and they have no words"
+    elif "bm25" in settings.skip:
+        left_out["bm25"] = "not asked for (--skip)"
+    else:
+        lexical = caption_search(corpus)
+        if lexical is None:
+            left_out["bm25"] = "no picture has two captions"
+    return Contest([*systems, *dense], [system for system in growing if system.timed.batch == 1], lexical, left_out)
 
 
-def compare(rivals: Rivals, settings: CompareSettings) -> Comparison:
-    """Encodes what is not encoded yet, then measures recall, times and sizes.
+def _growing_grid(settings: CompareSettings) -> list:
+    """The main LexLIP index, and with as many bits the one that keeps most."""
+    main = settings.lexlip_grid[0]
+    return [main, *[entry for entry in settings.lexlip_grid if entry == ("all", main[1])]]
 
-    Raises:
-        DataError: the index does not hold the corpus, or was made by another model.
-    """
-    index = Index.open(rivals.index)
-    lexlip, clip = _encode(rivals, index)
-    right = _right_in_index(index, lexlip, rivals)
-    sample = _sample(len(lexlip.texts), settings)
-    queries = [lexlip.caption_vectors[number] for number in range(len(lexlip.texts))]
-    images, dense_queries = np.asarray(clip.images), np.asarray(clip.caption_vectors)
-    print(f"compare: timing on {len(sample):,} queries, {settings.rounds} interleaved rounds", flush=True)
-    every = _systems(index, queries, images, dense_queries, settings)
-    timed = _systems(index, [queries[number] for number in sample], images, dense_queries[sample], settings)
-    latencies = time_interleaved([system.timed for system in timed], len(sample), settings.rounds)
-    results = tuple(
+
+def _answers(corpus: ComparisonCorpus, contest: Contest, settings: CompareSettings) -> dict[str, np.ndarray]:
+    folder = corpus.documents.folder / f"answers-{len(corpus.questions.ids)}"
+    systems = {system.answer_key: system for system in contest.systems}
+    found: dict[str, np.ndarray] = {}
+    for number, (key, system) in enumerate(systems.items(), start=1):
+        file = folder / f"{key}.npy"
+        if not file.is_file():
+            print(f"compare: {number} of {len(systems)} asked for recall: {key}", flush=True)
+        found[key] = kept_array(file, system.hits)
+    return found
+
+
+def _latencies(
+    corpus: ComparisonCorpus, contest: Contest, settings: CompareSettings
+) -> tuple[dict[str, Latency], dict[str, str | int]]:
+    one_thread()
+    timed = {_timing_key(system): system.timed for system in [*contest.systems, *contest.growing]}
+    if contest.lexical is not None:
+        timed["bm25"] = contest.lexical.timed
+    queries = min(settings.timed_queries, len(corpus.questions.ids))
+    latencies, machine = kept_latencies(corpus.documents.folder, list(timed.items()), queries, settings)
+    return dict(zip(timed, latencies, strict=True)), machine
+
+
+def _timing_key(system: RivalSystem) -> str:
+    return f"{system.answer_key}-{system.timed.batch}"
+
+
+def _results(
+    corpus: ComparisonCorpus, contest: Contest, answers: Mapping[str, np.ndarray], latencies: Mapping[str, Latency]
+) -> tuple[SystemResult, ...]:
+    right = corpus.questions.right
+    recalls = {key: Recall.of_ranks(ranks_in_hits(list(hits), right)) for key, hits in answers.items()}
+    return tuple(
         SystemResult(
             name=system.name,
             setting=system.setting,
-            recall=system.recall(right if system.name == "lexlip" else clip.right),
-            latency=latency,
-            bytes_per_image=system.bytes_per_image,
+            recall=recalls[system.answer_key],
+            latency=latencies[_timing_key(system)],
+            bytes_per_document=system.bytes_per_document,
+            build_seconds=system.build_seconds,
         )
-        for system, latency in zip(every, latencies, strict=True)
-    )
-    return Comparison(
-        corpus={"data": rivals.data, "images": index.documents, "captions": len(lexlip.texts)},
-        quality={"lexlip": evaluate_encoded(lexlip, rivals.lexlip), "clip": evaluate_encoded(clip, rivals.clip)},
-        systems=results,
-        machine=describe_machine(settings.threads),
-        command=shlex.join(["python", *sys.argv]),
-        examples=choose_examples(
-            index, lexlip, clip, load_model(rivals.lexlip).vocabulary, settings.examples, settings.seed
-        ),
+        for system in contest.systems
     )
 
 
-def _encode(rivals: Rivals, index: Index) -> tuple[EncodedPairs, EncodedPairs]:
-    vocabulary = load_model(rivals.lexlip).vocabulary
-    vocabulary.require_same(index.manifest.vocabulary_fingerprint, str(rivals.index))
-    whole, dense = EncodeSettings(top_terms=None), EncodeSettings(thumbnail_pixels=0)
-    lexlip = encode_pairs(
-        rivals.lexlip,
-        rivals.data,
-        rivals.folder / "lexlip",
-        image_settings=whole,
-        text_settings=whole,
-        image_vectors=rivals.vectors,
-    )
-    if lexlip.record.model_fingerprint != index.manifest.model_fingerprint:
-        raise DataError(
-            f"{rivals.index}: was made by model {index.manifest.model_fingerprint}, {rivals.lexlip} is "
-            f"{lexlip.record.model_fingerprint}; index again with pipelines/encode.py"
-        )
-    clip = encode_pairs(rivals.clip, rivals.data, rivals.folder / "clip", image_settings=dense, text_settings=dense)
-    if clip.image_ids != lexlip.image_ids or clip.texts != lexlip.texts:
-        raise DataError(
-            f"{rivals.folder}: the two models were given different rows of {rivals.data}; remove the folder"
-        )
-    return lexlip, clip
-
-
-def _right_in_index(index: Index, pairs: EncodedPairs, rivals: Rivals) -> RightAnswers:
-    positions = [index.position_of(image_id) for image_id in pairs.image_ids]
-    if None in positions or index.documents != len(positions):
-        raise DataError(
-            f"{rivals.index}: has {index.documents:,} documents, {rivals.data} has {len(positions):,} images, and "
-            "they are not the same; index this corpus with pipelines/encode.py"
-        )
-    return RightAnswers(np.array(positions, np.int64)[pairs.right.image_of_caption], index.documents)
-
-
-def _sample(captions: int, settings: CompareSettings) -> np.ndarray:
-    chosen = np.random.default_rng(settings.seed).permutation(captions)[: settings.queries]
-    return np.sort(chosen)
-
-
-def _systems(
-    index: Index,
-    queries: Sequence[LexiconVector],
-    images_IE: np.ndarray,
-    dense_queries_QE: np.ndarray,
-    settings: CompareSettings,
-) -> list[RivalSystem]:
-    cuts = (None, *settings.query_terms)
-    return [
-        *lexlip_systems(index, queries, cuts, settings.hits, settings.threads),
-        *faiss_systems(images_IE, np.ascontiguousarray(dense_queries_QE), settings.hits, settings.threads),
+def _growth(
+    contest: Contest, results: tuple[SystemResult, ...], latencies: Mapping[str, Latency], documents: int
+) -> tuple[GrowthPoint, ...]:
+    growing = [
+        (system.documents, system.name, system.setting, latencies[_timing_key(system)], system.bytes_per_document)
+        for system in contest.growing
     ]
+    wanted = [setting for _, _, setting, _, _ in growing]
+    whole = [
+        (documents, result.name, dict(result.setting), result.latency, result.bytes_per_document)
+        for result in results
+        if result.single and dict(result.setting) in wanted and any(name == result.name for _, name, *_ in growing)
+    ]
+    return tuple(
+        GrowthPoint(size, title_of(name, setting), name, latency, bytes_each)
+        for size, name, setting, latency, bytes_each in [*growing, *whole]
+    )
+
+
+def _lexical(contest: Contest, latencies: Mapping[str, Latency]) -> LexicalBaseline | None:
+    if contest.lexical is None:
+        return None
+    search = contest.lexical
+    return LexicalBaseline(search.recall, latencies["bm25"], search.documents, search.queries)
+
+
+def _described(
+    corpus: ComparisonCorpus, found: Mapping[str, np.ndarray], rivals: Rivals, settings: CompareSettings
+) -> ComparedCorpus:
+    questions = corpus.questions
+    real = len(corpus.known.ids)
+    shares = {}
+    for name, hits_QK in found.items():
+        wrong = [
+            hits[(hits >= 0) & ~np.isin(hits, right)] for hits, right in zip(hits_QK, questions.right, strict=True)
+        ]
+        all_wrong = np.concatenate([np.empty(0, np.int64), *wrong])
+        shares[name] = round(100.0 * float((all_wrong >= real).mean()), 1) if len(all_wrong) else 0.0
+    return ComparedCorpus(
+        data=rivals.data,
+        direction=settings.direction,
+        documents=len(corpus.documents),
+        answers=corpus.answers,
+        real=corpus.real,
+        drawn=corpus.drawn,
+        sources=corpus.sources,
+        queries=len(questions.ids),
+        timed_queries=min(settings.timed_queries, len(questions.ids)),
+        document_terms=round(corpus.documents.lexicon.mean_terms, 1),
+        query_terms=round(float(np.mean([len(vector) for vector in questions.lexicon])), 1),
+        drawn_among_wrong=shares,
+    )
+
+
+def _write_runs(corpus: ComparisonCorpus, found: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Runs of the main systems and the judgements; scores only say the order, as an index's answer does."""
+    documents = [corpus.id_of(position) for position in range(len(corpus.documents))]
+    questions = corpus.questions
+    write_text(folder / "judgements.qrels", judgement_lines(questions.ids, documents, questions.right))
+    for name, hits_QK in found.items():
+        hits = [row[row >= 0] for row in hits_QK]
+        scores = [np.arange(len(row), 0, -1) for row in hits]
+        write_text(folder / f"{name}.run", run_lines(questions.ids, documents, hits, scores, name))

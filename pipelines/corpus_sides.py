@@ -23,8 +23,7 @@ from lexlip.tables import LexiconVector
 from pipelines.vector_parts import DroppedRow
 
 if TYPE_CHECKING:  # the CPU tasks that prepare units have no use for torch, which takes seconds to import
-    from lexlip.model.clip import DenseCLIP
-    from lexlip.model.lexlip import LexLIP
+    from lexlip.model.saving import Encoder
 
 READ_ROWS = 16  # rows of encoded images held at a time; one may have 32 MB
 IMAGE_BATCH = 32
@@ -55,7 +54,7 @@ class CorpusSide(Protocol):
         """Reads a unit and makes it ready for the model."""
         ...
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
+    def encode(self, model: Encoder, prepared: PreparedUnit, **options: Any) -> Vectors:
         """Vectors of all documents of a prepared unit; the options are those of the model (`top_terms` of LexLIP)."""
         ...
 
@@ -88,7 +87,7 @@ class ImageSide:
                 kept.append(row)
                 pixels.append(self.preprocessing.pixels(image))
                 if self.thumbnail_pixels:
-                    thumbnails.append(_thumbnail(image, self.thumbnail_pixels))
+                    thumbnails.append(thumbnail(image, self.thumbnail_pixels))
             kept_tables.append(table.drop_columns(["image"]).take(pa.array(kept, pa.int64())))
         fields = pa.concat_tables(kept_tables, promote_options="permissive").rename_columns({"image_id": "id"})
         if self.thumbnail_pixels:
@@ -98,7 +97,7 @@ class ImageSide:
             fields, np.stack(pixels) if pixels else np.empty((0, 3, size, size), np.uint8), tuple(dropped)
         )
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
+    def encode(self, model: Encoder, prepared: PreparedUnit, **options: Any) -> Vectors:
         """The vectors of all pictures of a prepared unit."""
         pixels, batches = prepared.pixels, range(0, len(prepared.pixels), IMAGE_BATCH)
         # Pixels lie read-only in Ray's object store; torch wants memory it may write to.
@@ -129,7 +128,7 @@ class TextSide:
         fields = pa.table({name: pa.array(documents[name], kind) for name, kind in columns.items()})
         return PreparedUnit(fields, np.empty(0, np.uint8), tuple(dropped))
 
-    def encode(self, model: LexLIP | DenseCLIP, prepared: PreparedUnit, **options: Any) -> Vectors:
+    def encode(self, model: Encoder, prepared: PreparedUnit, **options: Any) -> Vectors:
         """The vectors of all captions of a prepared unit."""
         return model.encode_text([captions[0] for captions in prepared.fields["captions"].to_pylist()], **options)
 
@@ -142,7 +141,8 @@ def _read(unit: PairUnit) -> Iterator[pa.Table]:
         yield table
 
 
-def _thumbnail(image: Image.Image, longest_side: int) -> bytes:
+def thumbnail(image: Image.Image, longest_side: int) -> bytes:
+    """A small JPEG of a picture."""
     small = image.copy()
     small.thumbnail((longest_side, longest_side))
     buffer = io.BytesIO()

@@ -13,6 +13,7 @@ from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.training import runs
 from lexlip.training.run import Run
 from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
+from pipelines.comparison_settings import within_demo
 from pipelines.demo_data import DemoData, draw_demo_data
 from pipelines.encoding import IMAGE_TERMS, EncodeSettings, encode_corpus
 from pipelines.evaluate import Evaluate, describe, evaluate
@@ -119,7 +120,7 @@ def _evaluate(places: Places) -> None:
 
 def _compare(places: Places) -> None:
     out = places.out
-    job = CompareClip(out / "lexlip", out / "clip", out / "index", out / "vectors", str(places.val), out / "report")
+    job = CompareClip(out / "lexlip", out / "clip", str(places.val), out=out / "report", settings=within_demo())
     print(describe_comparison(write_comparison(job)), flush=True)
 
 

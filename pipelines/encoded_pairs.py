@@ -72,7 +72,7 @@ def encode_pairs(
     if len(positions) < len(image_ids):
         twice = next(image_id for position, image_id in enumerate(image_ids) if positions[image_id] != position)
         raise DataError(f"{data}: the image id {twice!r} occurs twice, so it is not clear what is right")
-    owners = _column(text_folder, "image_id")
+    owners = read_column(text_folder, "image_id")
     record, text_record = EncodingRecord.load(image_folder), EncodingRecord.load(text_folder)
     if record.model_fingerprint != text_record.model_fingerprint:
         raise DataError(
@@ -84,11 +84,11 @@ def encode_pairs(
     if strange is not None:
         raise DataError(f"{image_folder}: has no vector of the image {strange!r} of {data}; encode this data first")
     kept = np.array([number for number, owner in enumerate(owners) if owner in positions], np.int64)
-    texts = [texts[0] for texts in _column(text_folder, "captions")]
+    texts = [texts[0] for texts in read_column(text_folder, "captions")]
     return EncodedPairs(
         record=record,
         image_ids=image_ids,
-        captions=_column(image_folder, "captions"),
+        captions=read_column(image_folder, "captions"),
         images=images,
         texts=[texts[number] for number in kept],
         caption_vectors=_take(caption_vectors, kept),
@@ -106,5 +106,6 @@ def _take(vectors: Vectors, rows: np.ndarray) -> Vectors:
     return vectors[rows] if isinstance(vectors, np.ndarray) else [vectors[row] for row in rows]
 
 
-def _column(folder: Path, name: str) -> list:
+def read_column(folder: Path, name: str) -> list:
+    """A column of a finished folder, in the order of the corpus."""
     return [value for file in finished_parts(folder) for value in pq.read_table(file, columns=[name])[name].to_pylist()]

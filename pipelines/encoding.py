@@ -17,9 +17,7 @@ import ray.data
 from lexlip.data.images import ImageLimits
 from lexlip.data.sources import open_pairs
 from lexlip.errors import DataError
-from lexlip.model.clip import DenseCLIP
-from lexlip.model.lexlip import LexLIP
-from lexlip.model.saving import load_model
+from lexlip.model.saving import Encoder, load_encoder
 from pipelines.corpus_sides import ImageSide, TextSide
 from pipelines.unit_encoding import UnitEncoder
 from pipelines.unit_preparing import PartWork, UnitPreparer
@@ -149,7 +147,7 @@ def encode_targets(
         DataError: a corpus is not, or a folder holds vectors of another model, other settings or other data.
     """
     began = time.perf_counter()
-    loaded = load_model(model)
+    loaded = load_encoder(model)
     plans = [_plan(loaded, target) for target in targets]
     missing = [work for plan in plans for work in plan if not work.file.is_file()]
     there = [sum(work.file.is_file() for work in plan) for plan in plans]
@@ -161,7 +159,7 @@ def encode_targets(
     return [_summarise(*found, seconds) for found in zip(targets, plans, there, strict=True)]
 
 
-def _plan(model: LexLIP | DenseCLIP, target: EncodeTarget) -> list[PartWork]:
+def _plan(model: Encoder, target: EncodeTarget) -> list[PartWork]:
     settings, pictures = target.settings, target.settings.side == "image"
     source = open_pairs(target.data, captions_required=not pictures, unit_rows=settings.part_rows)
     record = EncodingRecord(

@@ -1,6 +1,8 @@
-"""Measures how well a model finds images by captions and captions by images.
+"""Measures how well a model finds images by captions and captions by images, or names what is in them.
 
-    python pipelines/evaluate.py --model out/demo/lexlip --data out/demo/data/val --json recall.json
+    python pipelines/evaluate.py --model out/demo/lexlip --data out/demo/data/val --json recall.json --trec runs
+    python pipelines/evaluate.py --classes scenes:object --against out/demo/clip
+    python pipelines/evaluate.py --model M --against CLIP --data FOLDER_OF_CLASS_FOLDERS --classes labels
 
 Every caption has one right image; an image counts as found at the rank of its best caption. Scores are exact: lexicon
 vectors are compared in floating point, nothing quantised and no index between.
@@ -16,15 +18,22 @@ import numpy as np
 import tyro
 
 from lexlip.errors import ModelError
+from lexlip.evaluation.classification import TEMPLATES, ClassificationEvaluation
 from lexlip.evaluation.lexicon import top_terms_in_captions
+from lexlip.evaluation.recall import best_answers
 from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
+from lexlip.evaluation.similarity import least_score, scores_of
+from lexlip.evaluation.trec_files import judgement_lines, run_lines
 from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs
 from pipelines.encoding import ActorSettings, EncodeSettings
-from pipelines.vector_parts import write_json
+from pipelines.vector_parts import write_json, write_text
+from pipelines.zero_shot import describe_classes, evaluate_classes
+
+TREC_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,12 @@ class Evaluate:
         query_terms: heaviest terms kept per caption; all unless given. LexLIP only.
         lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
         vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
+        trec: folder for runs and judgements that `trec_eval` or `ir_measures` read; recall at k is their Success@k.
+        classes: classify the pictures instead: "labels" for the labels of the data, "scenes:object" and the like for
+            concepts of the drawn scenes, or a text file with a class a line. Labels are a column `label`, `labels` or
+            `concepts`, or the names of the folders that the pictures lie in.
+        templates: sentences into which the names of classes are put.
+        against: another model that classifies the same pictures.
         actors: the processes that hold the model.
     """
 
@@ -49,6 +64,10 @@ class Evaluate:
     query_terms: int | None = None
     lookup: Path | None = None
     vectors: Path | None = None
+    trec: Path | None = None
+    classes: str | None = None
+    templates: tuple[str, ...] = TEMPLATES
+    against: Path | None = None
     actors: Annotated[ActorSettings, tyro.conf.arg(name="")] = field(default_factory=ActorSettings)
 
 
@@ -72,6 +91,8 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             text_settings=replace(settings, top_terms=job.query_terms),
             actors=job.actors,
         )
+        if job.trec is not None:
+            write_trec(encoded, job.trec)
         evaluation = evaluate_encoded(encoded, job.model)
         if lookup is None:
             return evaluation
@@ -85,6 +106,31 @@ def _lookup_for(model: Path, folder: Path) -> QueryLookup:
         raise ModelError(f"{model}: a {loaded.kind!r} model has no terms that queries could be looked up in")
     lookup.vocabulary.require_same(loaded.vocabulary.fingerprint, str(model))
     return lookup
+
+
+def evaluate_zero_shot(job: Evaluate, classes: str) -> dict[str, ClassificationEvaluation]:
+    """Encodes the pictures on Ray and classifies them with the model, and with the other one if there is one."""
+    models = {"model": job.model, **({"against": job.against} if job.against is not None else {})}
+    with ExitStack() as stack:
+        folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
+        return evaluate_classes(models, job.data, classes, job.templates, folder, job.image_terms, job.actors)
+
+
+def write_trec(encoded: EncodedPairs, folder: Path) -> None:
+    """Writes the first hundred answers of every query in both directions, and which are right."""
+    captions, images = encoded.caption_vectors, encoded.images
+    caption_ids = [f"{encoded.image_ids[owner]}#{n}" for n, owner in enumerate(encoded.right.image_of_caption)]
+    described = encoded.right.described.tolist()
+    asking = images[described] if isinstance(images, np.ndarray) else [images[number] for number in described]
+    image_names = [encoded.image_ids[number] for number in described]
+    directions = (
+        ("text-to-image", caption_ids, encoded.image_ids, captions, images, encoded.right.of_captions),
+        ("image-to-text", image_names, caption_ids, asking, captions, encoded.right.of_images),
+    )
+    for name, queries, documents, left, right, answers in directions:
+        hits, scores = best_answers(scores_of(left, right), TREC_DEPTH, least_score(images))
+        write_text(folder / f"{name}.run", run_lines(queries, documents, hits, scores, encoded.record.kind))
+        write_text(folder / f"{name}.qrels", judgement_lines(queries, documents, answers))
 
 
 def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
@@ -116,12 +162,17 @@ def main() -> None:
     job = tyro.cli(Evaluate)
     require(job.model, job.data)
     with cluster_session():
-        evaluation = evaluate(job)
-    print(describe(str(job.model), evaluation))
-    if evaluation.lookup is not None:
-        print(describe(f"the same, queries looked up in {job.lookup}", evaluation.lookup))
+        if job.classes is not None:
+            found = evaluate_zero_shot(job, job.classes)
+            text, record = describe_classes(found), {name: result.to_json() for name, result in found.items()}
+        else:
+            evaluation = evaluate(job)
+            text, record = describe(str(job.model), evaluation), evaluation.to_json()
+            if evaluation.lookup is not None:
+                text += "\n" + describe(f"the same, queries looked up in {job.lookup}", evaluation.lookup)
+    print(text)
     if job.json is not None:
-        write_json(job.json, evaluation.to_json())
+        write_json(job.json, record)
         print(f"evaluate: written to {job.json}")
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("lexlip", "faiss-cpu", "numpy", "numba", "torch", "ray")
+PACKAGES = ("lexlip", "faiss-cpu", "bm25s", "numpy", "numba", "torch", "ray")
 BYTES_PER_GIB = 2**30
 
 

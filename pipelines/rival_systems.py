@@ -1,97 +1,83 @@
-"""The systems that are compared, each over the same corpus: LexLIP's index and FAISS over the dense twin's vectors."""
+"""What the systems that are compared have in common: one setting of one index, how to ask it, what it answers."""
 
-from collections.abc import Callable, Sequence
+import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import faiss
 import numpy as np
 
-from lexlip.evaluation.recall import Recall, ranks_in_hits
-from lexlip.evaluation.retrieval import RightAnswers
 from lexlip.evaluation.timing import TimedSystem
-from lexlip.index import Index
-from lexlip.tables import LexiconVector
-
-# FAISS 1.15 uses BLAS for a flat batch only from 128,000 queries on; from 20 on it is about nine times faster.
-BLAS_THRESHOLD = 20
-BATCH = 256
+from pipelines.vector_parts import write_json
 
 
 @dataclass(frozen=True)
 class RivalSystem:
-    """One system in one setting.
+    """One system in one setting, over some documents.
 
     Attributes:
-        name: of the system, such as "lexlip" or "faiss-flat".
-        setting: what distinguishes it from others of the same name.
-        bytes_per_image: size of its index.
-        timed: how it is called.
-        positions: best documents of every query, as positions in the common corpus.
+        name: of the family, such as "lexlip" or "faiss-flat".
+        setting: what distinguishes it from others of the same family.
+        documents: how many it searches.
+        bytes_per_document: size of its index.
+        build_seconds: what building took.
+        timed: how it is called, on one thread.
+        hits: [Q, 10] int64 positions that it answers, best first, -1 where fewer: on all cores, as fast as it goes.
     """
 
     name: str
     setting: dict[str, str | int]
-    bytes_per_image: float
+    documents: int
+    bytes_per_document: float
+    build_seconds: float
     timed: TimedSystem
-    positions: Callable[[], Sequence[np.ndarray]]
+    hits: Callable[[], np.ndarray]
 
-    def recall(self, right: RightAnswers) -> Recall:
-        """Recall of text to image over all queries."""
-        return Recall.of_ranks(ranks_in_hits(self.positions(), right.of_captions))
+    @property
+    def answer_key(self) -> str:
+        """Name of its answers: those of batches are those of single queries."""
+        words = [f"{name}-{value}" for name, value in self.setting.items() if name != "batch"]
+        return "-".join([self.name, *words, str(self.documents)])
 
 
-def lexlip_systems(
-    index: Index, queries: Sequence[LexiconVector], query_terms: Sequence[int | None], k: int, threads: int
-) -> list[RivalSystem]:
-    """The index at several cuts of the queries, one query at a time, and uncut queries in batches.
+@dataclass(frozen=True)
+class Built:
+    """An index on disk.
+
+    Attributes:
+        path: file or folder of the index.
+        bytes: its size.
+        seconds: what building it took.
+    """
+
+    path: Path
+    bytes: int
+    seconds: float
+
+
+def is_built(path: Path) -> bool:
+    """Whether `built_once` has finished there."""
+    return _note(path).is_file()
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.built.json")
+
+
+def built_once(path: Path, build: Callable[[], int]) -> Built:
+    """Builds an index unless a finished one is there; a note beside it, written last, says that it is.
 
     Args:
-        index: the opened index; its positions are the common corpus.
-        queries: one vector per caption.
-        query_terms: the cuts; None leaves the queries whole.
-        k: hits asked for.
-        threads: threads of a batch.
+        path: where `build` leaves the index.
+        build: builds it, from the beginning, and returns its bytes.
     """
-    bits = int(index.manifest.settings["impact_bits"])
-    size = index.bytes / index.documents
-    systems = []
-    for cut in query_terms:
-        kept = [query if cut is None else query.top(cut) for query in queries]
-        setting: dict[str, str | int] = {"query_terms": "all" if cut is None else cut, "impact_bits": bits}
-        systems.append(_lexlip(index, kept, k, setting, size))
-    whole = list(queries)
-    setting = {"query_terms": "all", "impact_bits": bits, "batch": BATCH}
-    timed = TimedSystem(lambda first, last: index.search_batch(whole[first:last], k, threads=threads), BATCH)
-    systems.append(RivalSystem("lexlip", setting, size, timed, lambda: _hits(index, whole, k)))
-    return systems
-
-
-def faiss_systems(images_IE: np.ndarray, queries_QE: np.ndarray, k: int, threads: int) -> list[RivalSystem]:
-    """FAISS flat over [I, E] image vectors: exact inner products, one query at a time and in batches through BLAS."""
-    faiss.omp_set_num_threads(threads)
-    faiss.cvar.distance_compute_blas_threshold = BLAS_THRESHOLD
-    flat = faiss.IndexFlatIP(images_IE.shape[1])
-    flat.add(images_IE)
-    size = 4.0 * images_IE.shape[1]
-    systems = []
-    for batch in (1, BATCH):
-        setting: dict[str, str | int] = {"dimensions": images_IE.shape[1]}
-        if batch > 1:
-            setting["batch"] = batch
-        timed = TimedSystem(lambda first, last: flat.search(queries_QE[first:last], k), batch)
-        systems.append(RivalSystem("faiss-flat", setting, size, timed, lambda: list(flat.search(queries_QE, k)[1])))
-    return systems
-
-
-def _lexlip(
-    index: Index, queries: list[LexiconVector], k: int, setting: dict[str, str | int], size: float
-) -> RivalSystem:
-    def search(first: int, last: int) -> None:
-        for query in queries[first:last]:
-            index.search(query.terms, query.weights, k)
-
-    return RivalSystem("lexlip", setting, size, TimedSystem(search), lambda: _hits(index, queries, k))
-
-
-def _hits(index: Index, queries: Sequence[LexiconVector], k: int) -> list[np.ndarray]:
-    return [hits.positions for hits in index.search_batch(queries, k)]
+    note = _note(path)
+    if not is_built(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print(f"compare: building {path.parent.name}/{path.name}", flush=True)
+        began = time.perf_counter()
+        size = build()
+        write_json(note, {"bytes": size, "seconds": round(time.perf_counter() - began, 2)})
+    record = json.loads(note.read_text(encoding="utf-8"))
+    return Built(path, record["bytes"], record["seconds"])

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lexlip.model.saving import load_model
+from lexlip.model.saving import load_encoder
 from pipelines.corpus_sides import Vectors
 from pipelines.unit_preparing import PartWork, unpack
 from pipelines.vector_parts import PartReport, write_part
@@ -23,7 +23,7 @@ class UnitEncoder:
 
     def __init__(self, model: str, works: tuple[PartWork, ...], device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.model = load_model(model, device=device)
+        self.model = load_encoder(model, device=device)
         self.works = works
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -70,3 +70,26 @@ def ranks_in_hits(hits: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> np
         if len(places):
             ranks[query] = places[0] + 1
     return ranks
+
+
+def best_answers(
+    score_blocks: Iterable[np.ndarray], count: int, least: float
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The first answers of every query as a search would list them, and their scores.
+
+    Args:
+        score_blocks: as for `ranks_of_right`.
+        count: how many at most.
+        least: an answer must score above this.
+    """
+    positions, scores = [], []
+    for scores_BD in score_blocks:
+        for scores_D in scores_BD:
+            count_here = min(count, len(scores_D))
+            last = np.partition(scores_D, len(scores_D) - count_here)[len(scores_D) - count_here]
+            # All that tie with the last are looked at, because the lower position comes first.
+            some = np.flatnonzero((scores_D >= last) & (scores_D > least))
+            best = some[np.lexsort((some, -scores_D[some]))][:count]
+            positions.append(best)
+            scores.append(scores_D[best])
+    return positions, scores

@@ -30,6 +30,20 @@ def dense_scores(queries_QE: np.ndarray, documents_DE: np.ndarray) -> Iterator[n
         yield queries_QE[block.start : block.stop] @ documents_DE.T
 
 
+def scores_of(
+    queries: Sequence[LexiconVector] | np.ndarray, documents: Sequence[LexiconVector] | np.ndarray
+) -> Iterator[np.ndarray]:
+    """`dense_scores` or `sparse_scores`, as the vectors are."""
+    if isinstance(queries, np.ndarray) or isinstance(documents, np.ndarray):
+        return dense_scores(np.asarray(queries), np.asarray(documents))
+    return sparse_scores(queries, documents)
+
+
+def least_score(vectors: Sequence[LexiconVector] | np.ndarray) -> float:
+    """What an answer must score above: a document that shares no term with a query is none, a dense one always is."""
+    return -np.inf if isinstance(vectors, np.ndarray) else 0.0
+
+
 def _blocks(queries: int, documents: int) -> Iterator[range]:
     rows = max(1, SCORE_CELLS // max(documents, 1))
     for start in range(0, queries, rows):

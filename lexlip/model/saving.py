@@ -18,11 +18,13 @@ from lexlip.model.image_tower import ImageTower, ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
+from lexlip.model.transformers_clip import TransformersCLIP, is_transformers_clip
 from lexlip.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+Encoder = LexLIP | DenseCLIP | TransformersCLIP  # what turns pictures and texts into vectors
 
 
 def save_model(model: TwoTowers, folder: str | Path, training: dict[str, Any] | None = None) -> None:
@@ -57,7 +59,7 @@ def save_model(model: TwoTowers, folder: str | Path, training: dict[str, Any] | 
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
-    """Reads a model folder; the result is in evaluation mode on `device`.
+    """Reads a model folder of ours; the result is in evaluation mode on `device`.
 
     Raises:
         ModelError: a file is missing or damaged, the format is newer, or weights and configuration do not fit.
@@ -95,6 +97,22 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     except RuntimeError as error:
         raise ModelError(f"{source}: weights do not fit config.json: {error}") from error
     return model.eval().to(device)
+
+
+def load_encoder(folder: str | Path, device: str = "cpu") -> Encoder:
+    """Reads a model that encodes pictures and texts: one of ours, or a CLIP checkpoint saved by transformers.
+
+    Raises:
+        ModelError, VocabularyError: as `load_model`.
+    """
+    file = Path(folder) / CONFIG_FILE
+    try:
+        configuration = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except ValueError:
+        configuration = None  # `load_model` says what is wrong with it
+    if is_transformers_clip(configuration):
+        return TransformersCLIP.from_folder(Path(folder), device)
+    return load_model(folder, device)
 
 
 def _write(model: TwoTowers, folder: Path, training: dict[str, Any]) -> None:

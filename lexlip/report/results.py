@@ -7,8 +7,35 @@ from lexlip.evaluation.recall import Recall
 from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.evaluation.timing import Latency
 
-SYSTEM_TITLES = {"lexlip": "LexLIP", "faiss-flat": "CLIP, FAISS flat"}
-RECALL_TARGETS = (1.0, 0.99, 0.95)  # shares of flat CLIP's recall at 10
+LEXLIP, FLAT = "lexlip", "faiss-flat"
+FAMILY_TITLES = {
+    LEXLIP: "LexLIP",
+    FLAT: "FAISS flat",
+    "faiss-fp16": "FAISS fp16",
+    "faiss-sq8": "FAISS SQ8",
+    "faiss-hnsw": "FAISS HNSW",
+    "faiss-ivfflat": "FAISS IVFFlat",
+    "faiss-ivfpq": "FAISS IVFPQ",
+    "bm25": "BM25",
+}
+SETTING_WORDS = {
+    "document_terms": "{} terms a document",
+    "query_terms": "{} a query",
+    "impact_bits": "{} bits",
+    "ef_search": "efSearch {}",
+    "nprobe": "nprobe {}",
+    "batch": "batches of {}",
+}
+
+
+def setting_words(setting: Mapping[str, str | int]) -> str:
+    """A setting as a reader wants it; facts that are the same for a whole family are left out."""
+    return ", ".join(words.format(setting[key]) for key, words in SETTING_WORDS.items() if key in setting)
+
+
+def title_of(name: str, setting: Mapping[str, str | int]) -> str:
+    """Family and setting as a reader wants them."""
+    return ", ".join(words for words in (FAMILY_TITLES.get(name, name), setting_words(setting)) if words)
 
 
 @dataclass(frozen=True)
@@ -16,31 +43,38 @@ class SystemResult:
     """One system in one setting.
 
     Attributes:
-        name: "lexlip", "faiss-flat", ...
-        setting: what distinguishes it from others of the same name.
-        recall: text to image, as answered by the system.
+        name: its family: "lexlip", "faiss-flat", ...
+        setting: what distinguishes it from others of the same family.
+        recall: as answered by the system.
         latency: its times.
-        bytes_per_image: size of its index, stored fields not counted.
+        bytes_per_document: size of its index, stored fields not counted.
+        build_seconds: what building the index took.
     """
 
     name: str
     setting: Mapping[str, str | int]
     recall: Recall
     latency: Latency
-    bytes_per_image: float
+    bytes_per_document: float
+    build_seconds: float
 
     @property
     def title(self) -> str:
         """Name and setting as a reader wants them."""
-        words = [SYSTEM_TITLES.get(self.name, self.name)]
-        if "query_terms" in self.setting:
-            words.append(f"{self.setting['query_terms']} query terms")
-        if self.latency.batch > 1:
-            words.append(f"batches of {self.latency.batch}")
-        return ", ".join(words)
+        return title_of(self.name, self.setting)
+
+    @property
+    def short_title(self) -> str:
+        """The setting alone; empty when there is nothing to tell apart."""
+        return setting_words(self.setting)
+
+    @property
+    def single(self) -> bool:
+        """Whether it answers one query at a time."""
+        return self.latency.batch == 1
 
     def to_json(self) -> dict:
-        """`{"name", "setting", "recall", "p50_us", "p99_us", "qps", "bytes_per_image"}`."""
+        """`{"name", "setting", "recall", "p50_us", "p99_us", "qps", "bytes_per_image", ...}`."""
         return {
             "name": self.name,
             "setting": dict(self.setting),
@@ -48,54 +82,137 @@ class SystemResult:
             "p50_us": self.latency.p50_us,
             "p99_us": self.latency.p99_us,
             "qps": self.latency.qps,
-            "bytes_per_image": round(self.bytes_per_image, 1),
+            "bytes_per_image": round(self.bytes_per_document, 1),
+            "timed_calls": self.latency.calls,
+            "build_s": round(self.build_seconds, 1),
         }
 
 
 @dataclass(frozen=True)
-class EqualRecall:
-    """The fastest LexLIP setting that reaches a recall, beside FAISS flat.
+class GrowthPoint:
+    """A system over the first documents of the corpus.
 
     Attributes:
-        target: recall at 10 to reach, in percent.
-        share: what share of flat CLIP's recall the target is.
-        lexlip: title of that setting, or None when none reaches the target.
-        faiss: title of the FAISS system.
-        speed_ratio, memory_ratio: how many times faster (p50, one query at a time) and smaller LexLIP is, or None.
+        documents: how many.
+        system: family and setting as a reader wants them.
+        name: of the family.
+        latency: its times.
+        bytes_per_document: size of its index.
     """
 
-    target: float
-    share: float
-    lexlip: str | None
-    faiss: str
-    speed_ratio: float | None
-    memory_ratio: float | None
+    documents: int
+    system: str
+    name: str
+    latency: Latency
+    bytes_per_document: float
+
+    def to_json(self) -> dict:
+        """`{"documents", "name", "system", "p50_us", "p99_us", "qps", "bytes_per_image"}`."""
+        return {
+            "documents": self.documents,
+            "name": self.name,
+            "system": self.system,
+            "p50_us": self.latency.p50_us,
+            "p99_us": self.latency.p99_us,
+            "qps": self.latency.qps,
+            "bytes_per_image": round(self.bytes_per_document, 1),
+        }
+
+
+@dataclass(frozen=True)
+class LexicalBaseline:
+    """BM25 over what people wrote about the pictures, which no picture search has: a yardstick, not a rival.
+
+    Attributes:
+        recall: with one caption of each picture as the query and the others as its text.
+        latency: its times.
+        documents: pictures with captions that it searched; there are no captions of drawn documents.
+        queries: how many.
+    """
+
+    recall: Recall
+    latency: Latency
+    documents: int
+    queries: int
+
+    def to_json(self) -> dict:
+        """`{"recall", "p50_us", "p99_us", "qps", "documents", "queries"}`."""
+        return {
+            "recall": self.recall.to_json(),
+            "p50_us": self.latency.p50_us,
+            "p99_us": self.latency.p99_us,
+            "qps": self.latency.qps,
+            "documents": self.documents,
+            "queries": self.queries,
+        }
+
+
+@dataclass(frozen=True)
+class ComparedCorpus:
+    """What was searched.
+
+    Attributes:
+        data: location of the pairs whose right answers are looked for.
+        direction: "text-to-image" or "image-to-text".
+        documents: right answers and distractors together.
+        answers: documents of the pairs themselves.
+        real: distractors that are encoded pictures or captions.
+        drawn: distractors that are mixtures of real ones.
+        sources: real documents that were mixed.
+        queries: how many asked for recall.
+        timed_queries: how many of them were timed.
+        document_terms: mean terms of a LexLIP document before any cut.
+        query_terms: mean terms of a LexLIP query before any cut.
+        drawn_among_wrong: share of drawn documents, in percent, among the wrong answers in the first ten, for LexLIP
+            and for flat CLIP. If drawn ones were exactly as hard as real ones it would be their share of the
+            distractors.
+    """
+
+    data: str
+    direction: str
+    documents: int
+    answers: int
+    real: int
+    drawn: int
+    sources: int
+    queries: int
+    timed_queries: int
+    document_terms: float
+    query_terms: float
+    drawn_among_wrong: Mapping[str, float]
+
+    def to_json(self) -> dict:
+        """All fields by name; `images` is another name of `documents`."""
+        return {**asdict(self), "images": self.documents}
 
 
 @dataclass(frozen=True)
 class ExampleHit:
-    """A picture that a system returned.
+    """A document that a system returned.
 
     Attributes:
-        id: of the image.
-        thumbnail: JPEG bytes, or None when the index has none.
-        right: whether it is the one the query describes.
+        id: of the document.
+        right: whether it is a right answer.
+        thumbnail: JPEG bytes of the picture, or None when there is none: a caption, or a drawn document.
+        caption: text of the document, when it is a caption.
         words: (term, share of the score) for the terms that made the score; empty for a dense system.
     """
 
     id: str
-    thumbnail: bytes | None
     right: bool
+    thumbnail: bytes | None = None
+    caption: str | None = None
     words: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class ExampleQuery:
-    """One caption and what both systems answered."""
+    """One query, a caption or a picture, and what both systems answered."""
 
     text: str
     lexlip: tuple[ExampleHit, ...]
     clip: tuple[ExampleHit, ...]
+    thumbnail: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -103,72 +220,53 @@ class Comparison:
     """Everything that was measured.
 
     Attributes:
-        corpus: location, images, captions.
-        quality: "lexlip" and "clip" to exact recall of the models, nothing quantised.
-        systems: what was timed; the first "lexlip" and the first "faiss-flat" are the main ones.
+        corpus: what was searched.
+        quality: "lexlip" and "clip" to exact recall of the models on the pairs alone, nothing quantised.
+        systems: what was timed over the whole corpus; the first "lexlip" and the first "faiss-flat" are the main ones.
+        growth: some systems over the first thousand, ten thousand, ... documents.
+        lexical: BM25, where there are captions.
+        left_out: system to the reason why it was not measured.
         machine: processor, memory, versions.
+        settings: seeds, rounds and the like.
         command: what a reader types to measure again.
         examples: queries with the answers of both.
     """
 
-    corpus: Mapping[str, str | int]
+    corpus: ComparedCorpus
     quality: Mapping[str, RetrievalEvaluation]
     systems: tuple[SystemResult, ...]
     machine: Mapping[str, str | int]
+    settings: Mapping[str, str | int | float]
     command: str
+    growth: tuple[GrowthPoint, ...] = ()
+    lexical: LexicalBaseline | None = None
+    left_out: Mapping[str, str] | None = None
     examples: tuple[ExampleQuery, ...] = ()
 
     def main(self, name: str, *, batch: bool = False) -> SystemResult:
-        """The first system of a name that answers one query at a time, or the first that takes batches."""
-        return next(system for system in self.systems if system.name == name and (system.latency.batch > 1) == batch)
+        """The first system of a family that answers one query at a time, or the first that takes batches."""
+        return next(system for system in self.systems if system.name == name and system.single != batch)
+
+    def family(self, name: str, *, single: bool = True) -> list[SystemResult]:
+        """All settings of a family: those that answer one query at a time, or all."""
+        return [system for system in self.systems if system.name == name and (system.single or not single)]
+
+    @property
+    def names(self) -> list[str]:
+        """The families, in the order in which they were measured."""
+        return list(dict.fromkeys(system.name for system in self.systems))
 
     @property
     def speed_ratio(self) -> float:
-        """How many times faster LexLIP answers one query than FAISS flat (p50)."""
-        return round(self.main("faiss-flat").latency.p50_us / self.main("lexlip").latency.p50_us, 2)
+        """How many times faster the main LexLIP setting answers one query than FAISS flat (p50)."""
+        return round(self.main(FLAT).latency.p50_us / self.main(LEXLIP).latency.p50_us, 2)
 
     @property
     def throughput_ratio(self) -> float:
-        """How many times more queries a second LexLIP answers in batches than FAISS flat through BLAS."""
-        return round(self.main("lexlip", batch=True).latency.qps / self.main("faiss-flat", batch=True).latency.qps, 2)
+        """How many times more queries a second the main setting answers in batches than FAISS flat through BLAS."""
+        return round(self.main(LEXLIP, batch=True).latency.qps / self.main(FLAT, batch=True).latency.qps, 2)
 
     @property
     def memory_ratio(self) -> float:
-        """How many times smaller the index of LexLIP is than the dense vectors."""
-        return round(self.main("faiss-flat").bytes_per_image / self.main("lexlip").bytes_per_image, 2)
-
-    @property
-    def equal_recall(self) -> list[EqualRecall]:
-        """For each share of flat CLIP's recall the fastest LexLIP setting that reaches it."""
-        flat = self.main("faiss-flat")
-        singles = [system for system in self.systems if system.name == "lexlip" and system.latency.batch == 1]
-        found = []
-        for share in RECALL_TARGETS:
-            target = round(share * flat.recall.r10, 2)
-            reaching = [system for system in singles if system.recall.r10 >= target]
-            best = min(reaching, key=lambda system: system.latency.p50_us, default=None)
-            found.append(
-                EqualRecall(
-                    target=target,
-                    share=share,
-                    lexlip=best.title if best else None,
-                    faiss=flat.title,
-                    speed_ratio=round(flat.latency.p50_us / best.latency.p50_us, 2) if best else None,
-                    memory_ratio=round(flat.bytes_per_image / best.bytes_per_image, 2) if best else None,
-                )
-            )
-        return found
-
-    def to_json(self) -> dict:
-        """`{"corpus", "quality", "systems", "equal_recall", "speed_ratio", ...}`."""
-        return {
-            "corpus": dict(self.corpus),
-            "quality": {name: evaluation.to_json() for name, evaluation in self.quality.items()},
-            "systems": [system.to_json() for system in self.systems],
-            "equal_recall": [asdict(row) for row in self.equal_recall],
-            "speed_ratio": self.speed_ratio,
-            "throughput_ratio": self.throughput_ratio,
-            "memory_ratio": self.memory_ratio,
-            "machine": dict(self.machine),
-            "command": self.command,
-        }
+        """How many times smaller the index of the main LexLIP setting is than the dense vectors."""
+        return round(self.main(FLAT).bytes_per_document / self.main(LEXLIP).bytes_per_document, 2)

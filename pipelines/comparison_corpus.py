@@ -1,0 +1,280 @@
+"""The corpus of a comparison: right answers, real distractors, then drawn ones, for both models alike.
+
+It lies in a folder of plain arrays, mapped into memory: a million 512-d float vectors are 2 GB, and nothing holds them
+twice. Right answers come first, so the first thousand documents are a corpus too.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from lexlip.errors import DataError
+from lexlip.evaluation.drawn_vectors import Mixtures, draw_mixtures, joint_neighbours, mix_dense, mix_lexicon
+from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.tables import LexiconVector
+from pipelines.compared_sides import Encoded, Rivals, captions_of, encode_both, extra_documents, pictures_of
+from pipelines.comparison_settings import CompareSettings
+from pipelines.encoded_pairs import EncodedPairs
+from pipelines.vector_parts import write_json
+
+MOST_SOURCES = 8192  # their neighbours are found by comparing all with all
+ROWS_AT_ONCE = 16_384
+KEY_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What is searched.
+
+    Attributes:
+        folder: where indexes over exactly these documents are kept.
+        lexicon: N rows, uncut.
+        dense: [N, E] float32.
+    """
+
+    folder: Path
+    lexicon: SparseRows
+    dense: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lexicon)
+
+    def first(self, count: int) -> "Documents":
+        """The first documents, as a corpus of their own."""
+        return Documents(self.folder / f"first-{count}", self.lexicon.between(0, count), self.dense[:count])
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked, in the order of asking.
+
+    Attributes:
+        ids: Q ids.
+        texts: the captions that ask, or the first captions of the pictures that do.
+        lexicon: Q vectors.
+        dense: [Q, E] float32.
+        right: for each the positions of its right answers.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    lexicon: list[LexiconVector]
+    dense: np.ndarray
+    right: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ComparisonCorpus:
+    """Documents and questions.
+
+    Attributes:
+        documents: what is searched.
+        questions: what is asked.
+        pairs: the pairs as LexLIP and CLIP encoded them.
+        known: the real documents, which come first.
+        answers: how many of them belong to pictures that ask or are asked for.
+        sources: real documents that were mixed.
+    """
+
+    documents: Documents
+    questions: Questions
+    pairs: tuple[EncodedPairs, EncodedPairs]
+    known: Encoded
+    answers: int
+    sources: int
+
+    @property
+    def real(self) -> int:
+        """Real distractors."""
+        return len(self.known.ids) - self.answers
+
+    @property
+    def drawn(self) -> int:
+        """Drawn distractors."""
+        return len(self.documents) - len(self.known.ids)
+
+    def id_of(self, position: int) -> str:
+        """The id of a document; drawn ones are named so."""
+        return self.known.ids[position] if position < len(self.known.ids) else f"drawn-{position}"
+
+
+def make_corpus(rivals: Rivals, settings: CompareSettings) -> ComparisonCorpus:
+    """Encodes what is real, draws what is missing, and maps both into memory.
+
+    Raises:
+        DataError: the corpus asked for is smaller than the pairs alone, or there is nothing to draw from.
+    """
+    lexlip, clip = encode_both(rivals)
+    asks = _asking_images(lexlip, settings)
+    own = captions_of(rivals, lexlip, clip) if settings.direction == "image-to-text" else None
+    pictures = pictures_of(rivals, lexlip, clip)
+    owners = lexlip.right.image_of_caption if own is not None else np.arange(len(pictures.ids))
+    order = np.argsort(~asks[owners], kind="stable")
+    answers = int(asks[owners].sum())
+    documents = (own or pictures).take(order)
+    if settings.images and settings.images < len(documents.ids):
+        raise DataError(
+            f"--images {settings.images}: {rivals.data} alone has {len(documents.ids):,} documents; give at least as "
+            "many, or 0"
+        )
+    room = settings.images - len(documents.ids) if settings.images else np.iinfo(np.int64).max
+    known = _joined([documents, *extra_documents(rivals, settings, lexlip, int(room))])
+    folder = rivals.work / f"corpus-{_key(lexlip, clip, known, settings)}"
+    sources = _write_corpus(folder, known, answers, settings)
+    corpus = Documents(folder, _map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"))
+    questions = _questions(lexlip, clip, asks, order, settings)
+    return ComparisonCorpus(corpus, questions, (lexlip, clip), known, answers, sources)
+
+
+def _asking_images(pairs: EncodedPairs, settings: CompareSettings) -> np.ndarray:
+    """[I] bool: images that ask or are asked for; the others are held out, or have no caption."""
+    described = pairs.right.described
+    held_out = np.random.default_rng([settings.seed, 1]).permutation(described)[
+        : int(settings.held_out * len(described))
+    ]
+    asks = np.zeros(len(pairs.image_ids), bool)
+    asks[described] = True
+    asks[held_out] = False
+    return asks
+
+
+def _joined(parts: Sequence[Encoded]) -> Encoded:
+    return Encoded(
+        [key for part in parts for key in part.ids],
+        SparseRows.concatenate([part.lexicon for part in parts]),
+        np.concatenate([part.dense for part in parts]),
+        [captions for part in parts for captions in part.captions],
+        tuple(name for part in parts for name in part.parts),
+    )
+
+
+def _key(lexlip: EncodedPairs, clip: EncodedPairs, known: Encoded, settings: CompareSettings) -> str:
+    facts = [
+        lexlip.record.model_fingerprint,
+        clip.record.model_fingerprint,
+        settings.direction,
+        str(settings.images),
+        str(settings.held_out),
+        str(settings.seed),
+        *known.parts,
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _write_corpus(folder: Path, known: Encoded, answers: int, settings: CompareSettings) -> int:
+    """Writes the arrays unless they are there; `corpus.json` comes last. Returns the number of sources."""
+    record_file = folder / "corpus.json"
+    if record_file.is_file():
+        return int(json.loads(record_file.read_text(encoding="utf-8"))["sources"])
+    folder.mkdir(parents=True, exist_ok=True)
+    real = len(known.ids)
+    drawn = max(settings.images - real, 0)
+    sources, mixtures = np.empty(0, np.int64), None
+    if drawn:
+        if real == answers:
+            raise DataError(
+                f"--images {settings.images}: {drawn:,} documents would have to be drawn, and there is no distractor "
+                "to draw them from; give --photos or --texts, or --held-out 0.5"
+            )
+        chosen = np.random.default_rng([settings.seed, 2]).permutation(np.arange(answers, real))[:MOST_SOURCES]
+        sources = np.sort(chosen)
+        print(f"compare: drawing {drawn:,} documents from {len(sources):,} real distractors", flush=True)
+        neighbours = joint_neighbours(known.dense[sources], known.take(sources).lexicon)
+        mixtures = draw_mixtures(neighbours, drawn, settings.seed)
+    _write_dense(folder / "dense.npy", known.dense, sources, mixtures)
+    _write_lexicon(folder, known, sources, mixtures)
+    write_json(
+        record_file,
+        {
+            "documents": real + drawn,
+            "answers": answers,
+            "real": real - answers,
+            "drawn": drawn,
+            "sources": len(sources),
+            "seed": settings.seed,
+        },
+    )
+    return len(sources)
+
+
+def _write_dense(file: Path, known_SE: np.ndarray, sources: np.ndarray, mixtures: Mixtures | None) -> None:
+    drawn = len(mixtures) if mixtures is not None else 0
+    temporary = file.with_name(f"{file.name}.tmp-{os.getpid()}")
+    mapped = open_memmap(temporary, "w+", np.float32, (len(known_SE) + drawn, known_SE.shape[1]))
+    mapped[: len(known_SE)] = known_SE
+    if mixtures is not None:
+        sources_SE = np.ascontiguousarray(known_SE[sources])
+        for first in range(0, drawn, ROWS_AT_ONCE):
+            part = mixtures.between(first, min(first + ROWS_AT_ONCE, drawn))
+            mapped[len(known_SE) + first : len(known_SE) + first + len(part)] = mix_dense(sources_SE, part)
+    mapped.flush()
+    temporary.replace(file)
+
+
+def _write_lexicon(folder: Path, known: Encoded, sources: np.ndarray, mixtures: Mixtures | None) -> None:
+    parts = [known.lexicon]
+    if mixtures is not None:
+        rows = known.take(sources).lexicon
+        parts += [
+            mix_lexicon(rows, mixtures.between(first, min(first + ROWS_AT_ONCE, len(mixtures))))
+            for first in range(0, len(mixtures), ROWS_AT_ONCE)
+        ]
+    rows = SparseRows.concatenate(parts)
+    for name in ("starts", "terms", "weights"):
+        save_array(folder / f"{name}.npy", getattr(rows, name))
+
+
+def _map_rows(folder: Path) -> SparseRows:
+    starts, terms, weights = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("starts", "terms", "weights"))
+    return SparseRows(np.asarray(starts), terms, weights)
+
+
+def save_array(file: Path, values: np.ndarray) -> None:
+    """Writes an array under a temporary name and publishes it by rename."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.tmp-{os.getpid()}")
+    with temporary.open("wb") as opened:
+        np.save(opened, values)
+    temporary.replace(file)
+
+
+def kept_array(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """What an earlier run computed, or computes and keeps it."""
+    if not file.is_file():
+        save_array(file, compute())
+    return np.load(file)
+
+
+def _questions(
+    lexlip: EncodedPairs, clip: EncodedPairs, asks: np.ndarray, order: np.ndarray, settings: CompareSettings
+) -> Questions:
+    """Draws the questions; `order` says which own document of the pairs lies at each position."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    owners = lexlip.right.image_of_caption
+    lexicon, dense = (lexlip.caption_vectors, clip.caption_vectors)
+    if settings.direction == "text-to-image":
+        asking = np.flatnonzero(asks[owners])
+        ids = [f"{lexlip.image_ids[owner]}#{number}" for number, owner in enumerate(owners)]
+        texts = lexlip.texts
+        right = {number: place[owners[number], None] for number in asking.tolist()}
+    else:
+        lexicon, dense = (lexlip.images, clip.images)
+        asking = np.flatnonzero(asks)
+        ids, texts = lexlip.image_ids, [captions[0] if captions else "" for captions in lexlip.captions]
+        of_images = dict(zip(lexlip.right.described.tolist(), lexlip.right.of_images, strict=True))
+        right = {number: np.sort(place[of_images[number]]) for number in asking.tolist()}
+    drawn = np.random.default_rng([settings.seed, 3]).permutation(asking)[: settings.queries].tolist()
+    return Questions(
+        [ids[number] for number in drawn],
+        [texts[number] for number in drawn],
+        [lexicon[number] for number in drawn],
+        np.ascontiguousarray(np.asarray(dense)[drawn], np.float32),
+        [right[number] for number in drawn],
+    )
