@@ -39,6 +39,22 @@ def _heaviest_pair_keys(starts, terms, weights, rarity, keys):
 
 
 @kernel
+def _worth_moving(gains, low, high, best_partner):
+    """Places in [low, high) whose exchange with a partner of gain `best_partner` lowers the cost, the best first.
+
+    Soon few documents are worth moving, and sorting these alone saves most of the sorting.
+    """
+    places = np.empty(high - low, np.int64)
+    size = 0
+    for place in range(low, high):
+        if gains[place] + best_partner < 0:
+            places[size] = place
+            size += 1
+    places = places[:size]
+    return places[np.argsort(gains[places])]
+
+
+@kernel
 def _exchange(starts, terms, order, low, middle, high, used, left, right, to_right, to_left, gains, logarithms):
     """One round of a bisection: documents whose move lowers the cost change sides in pairs.
 
@@ -71,11 +87,12 @@ def _exchange(starts, terms, order, low, middle, high, used, left, right, to_rig
         for posting in range(starts[order[place]], starts[order[place] + 1]):
             gain += costs[terms[posting]]
         gains[place] = -gain
-    left_places = np.argsort(gains[low:middle])
-    right_places = np.argsort(gains[middle:high])
+    lowest_left, lowest_right = gains[low:middle].min(), gains[middle:high].min()
+    left_places = _worth_moving(gains, low, middle, lowest_right)
+    right_places = _worth_moving(gains, middle, high, lowest_left)
     exchanged = 0
     for pair in range(min(left_places.size, right_places.size)):
-        left_place, right_place = low + left_places[pair], middle + right_places[pair]
+        left_place, right_place = left_places[pair], right_places[pair]
         if gains[left_place] + gains[right_place] >= 0:
             break
         goes_right, goes_left = order[left_place], order[right_place]
