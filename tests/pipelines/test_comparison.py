@@ -16,6 +16,7 @@ from lexlip.evaluation.recall import Recall
 from lexlip.evaluation.sparse_rows import SparseRows
 from lexlip.index import Index
 from lexlip.model.saving import load_model
+from lexlip.report.results import Comparison
 from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
 from pipelines.compared_sides import Rivals
 from pipelines.comparison_corpus import Documents, make_corpus
@@ -47,8 +48,12 @@ def job(
     return CompareClip(tiny_lexlip, tiny_clip, str(scenes), out=out, settings=SETTINGS)
 
 
-def test_the_comparison_is_measured_and_written(job: CompareClip) -> None:
-    comparison = write_comparison(job)
+@pytest.fixture(scope="module")
+def comparison(job: CompareClip) -> Comparison:
+    return write_comparison(job)
+
+
+def test_the_comparison_is_measured_and_written(job: CompareClip, comparison: Comparison) -> None:
     record = json.loads((job.out / "comparison.json").read_text())
     corpus = record["corpus"]
     assert (corpus["documents"], corpus["answers"], corpus["real"], corpus["drawn"]) == (300, 20, 20, 260)
@@ -67,7 +72,7 @@ def test_the_comparison_is_measured_and_written(job: CompareClip) -> None:
     assert "bytes/image" in describe_comparison(comparison)
 
 
-def test_recall_is_that_of_the_float_vectors_and_ir_measures_agrees(job: CompareClip) -> None:
+def test_recall_is_that_of_the_float_vectors_and_ir_measures_agrees(job: CompareClip, comparison: Comparison) -> None:
     record = json.loads((job.out / "comparison.json").read_text())
     corpus = make_corpus(_rivals(job), job.settings)
     scores_QN = corpus.questions.dense @ np.asarray(corpus.documents.dense).T
@@ -86,7 +91,7 @@ def test_recall_is_that_of_the_float_vectors_and_ir_measures_agrees(job: Compare
 
 
 def test_the_same_command_again_measures_and_builds_nothing(
-    job: CompareClip, capsys: pytest.CaptureFixture[str]
+    job: CompareClip, comparison: Comparison, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = json.loads((job.out / "comparison.json").read_text())
     capsys.readouterr()
@@ -97,7 +102,9 @@ def test_the_same_command_again_measures_and_builds_nothing(
     assert json.loads((job.out / "comparison.json").read_text()) == before
 
 
-def test_a_lost_index_is_built_again(job: CompareClip, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_index_is_built_again(
+    job: CompareClip, comparison: Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
     lost = next((job.out / "work").glob("corpus-*/faiss-hnsw-*.faiss.built.json"))
     lost.unlink()
     capsys.readouterr()
@@ -210,7 +217,7 @@ def test_evaluate_measures_what_the_model_itself_gives(
         assert theirs == pytest.approx([recall.r1, recall.r5, recall.r10], abs=0.01)
 
 
-def test_the_index_of_the_comparison_holds_what_its_corpus_says(job: CompareClip) -> None:
+def test_the_index_of_the_comparison_holds_what_its_corpus_says(job: CompareClip, comparison: Comparison) -> None:
     corpus = make_corpus(_rivals(job), job.settings)
     index = Index.open(corpus.documents.folder / "lexlip-all-8bit")
     assert index.documents == 300
