@@ -22,6 +22,7 @@ from lexlip.tables import LEXICON_VECTOR_SCHEMA
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 BATCH = 32
+QUERY_TERMS = 64  # heaviest words of a query that are searched; an index takes 512 at most
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def build(model: LexLIP, settings: Settings) -> None:
 def search(model: LexLIP, settings: Settings) -> list[tuple[str, float]]:
     """Prints the best photos with the words that found them; returns their names and scores."""
     index = Index.open(settings.index)
-    (query,) = model.encode_text([settings.query])
+    (query,) = model.encode_text([settings.query], top_terms=QUERY_TERMS)
     hits = index.search(query.terms, query.weights, k=settings.k)
     found = []
     for position, score in zip(hits.positions.tolist(), hits.scores.tolist(), strict=True):
