@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexlip.data.image_folder import METADATA_FILES
+from lexlip.data.locations import METADATA_FILES
 from lexlip.data.scenes import CONCEPTS_BY_KIND
 from lexlip.errors import DataError
 

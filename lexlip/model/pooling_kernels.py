@@ -9,6 +9,8 @@ that attained its maximum, and a token the projections of the terms whose maximu
 order without atomic additions, so that a resumed training repeats an uninterrupted one bit by bit.
 """
 
+# mypy: allow-untyped-defs
+
 from collections.abc import Callable
 from typing import Any
 

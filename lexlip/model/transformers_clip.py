@@ -103,7 +103,7 @@ class TransformersCLIP(nn.Module):
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""
         rows = []
-        length = self.clip.config.text_config.max_position_embeddings
+        length = self.clip.text_model.config.max_position_embeddings
         for batch in in_batches(texts, batch_size, list):
             tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=length, return_tensors="pt")
             tokens = tokens.to(self.pixel_mean.device)
@@ -123,7 +123,7 @@ class TransformersCLIP(nn.Module):
         return digest.hexdigest()[:16]
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(rows) if rows else np.empty((0, self.clip.config.projection_dim), np.float32)
+        return np.concatenate(rows) if rows else np.empty((0, self.clip.text_projection.out_features), np.float32)
 
 
 def is_transformers_clip(configuration: Any) -> bool:
@@ -133,7 +133,7 @@ def is_transformers_clip(configuration: Any) -> bool:
 
 def _side(size: Any) -> int:
     if isinstance(size, dict):
-        return int(size.get("height", size.get("shortest_edge")))
+        return int(size["height"] if "height" in size else size["shortest_edge"])
     return int(size)
 
 

@@ -75,7 +75,7 @@ def learn_lookup(
         total = 0.0
         for start in range(0, len(order), settings.batch):
             chosen_N = order[start : start + settings.batch]
-            texts = [captions[number][rng.integers(len(captions[number]))] for number in chosen_N]
+            texts = [captions[number][int(rng.integers(len(captions[number])))] for number in chosen_N]
             present_NV = _present(vocabulary, texts) & used_V
             keys_N = torch.from_numpy(chosen_N)
             loss = contrastive_loss(
