@@ -75,6 +75,7 @@ def _cut(question: LexiconVector, cut: Terms) -> LexiconVector:
 def _build(
     documents: Documents, grid: Sequence[tuple[Terms, int]], record: EncodingRecord
 ) -> dict[tuple[Terms, int], Built]:
+    documents.folder.mkdir(parents=True, exist_ok=True)
     if not all(is_built(_index_folder(documents, terms, bits)) for terms, bits in grid):
         _compile(documents, record)
     built = {}

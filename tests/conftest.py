@@ -23,6 +23,7 @@ IMAGE_SIZE = 64
 SEED = 7
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the tests: one gets all that use Ray, because one Ray is enough; others stay by file."""
     for item in items:
