@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.vocabulary import Vocabulary
@@ -18,17 +19,24 @@ from lexlip.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from lexlip.model.building import ModelSettings
 
+# Starting Ray takes long, and two of them are more than two cores can bear.
+FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py", "tests/examples/")
 SCENES = 40
 IMAGE_SIZE = 64
 SEED = 7
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests: one gets all that use Ray, because one Ray is enough; others stay by file."""
-    for item in items:
-        with_ray = "ray_session" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if with_ray else str(item.path)))
+class OneRay(LoadFileScheduling):
+    """Hands whole files to the processes that share the tests, and all files that use Ray to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "ray" if file.startswith(FILES_WITH_RAY) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRay:
+    """How pytest-xdist deals the tests out."""
+    return OneRay(config, log)
 
 
 @pytest.fixture(scope="session")
