@@ -18,7 +18,7 @@ class DemoData:
     """
 
     train_images: int = 1600
-    val_images: int = 2000
+    val_images: int = 1500
     seed: int = 1
 
 

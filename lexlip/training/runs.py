@@ -47,7 +47,7 @@ def demo() -> Run:
             Phase(
                 name="words",
                 objectives=(CaptionWords(),),
-                epochs=4,
+                epochs=3,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
@@ -62,7 +62,7 @@ def demo() -> Run:
                     InBatchContrastive(),
                     Flops(0.01),
                 ),
-                epochs=2,
+                epochs=1,
                 batch=64,
                 image_size=80,
                 optimiser=rates,
