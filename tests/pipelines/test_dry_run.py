@@ -12,10 +12,12 @@ from pipelines.dry_run import dry_run
 
 
 def test_it_counts_the_data_that_is_there(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dry_run(find_run("demo"), str(scenes), workers=1).print()
+    run = find_run("demo")
+    dry_run(run, str(scenes), workers=1).print()
     said = capsys.readouterr().out
+    epochs = run.phases[0].epochs
     assert f"40 images ({scenes})" in said
-    assert "words: 4 steps (4 epoch(s) of 64 images a step, 80 pixels)" in said
+    assert f"words: {epochs} steps ({epochs} epoch(s) of 64 images a step, 80 pixels)" in said
     assert "GB a worker" in said
 
 

@@ -22,7 +22,8 @@ def test_a_warning_is_said_at_once_and_once_an_epoch(capsys: pytest.CaptureFixtu
     running = progress()
     running.printed -= 100.0  # the last line was long ago
     running.add(figures(1.5), images=8)
-    assert "epoch 2/4 step 1/4: warning: vectors of images have 1.5 terms" in capsys.readouterr().out
+    epochs = find_run("demo").phases[0].epochs
+    assert f"epoch 2/{epochs} step 1/4: warning: vectors of images have 1.5 terms" in capsys.readouterr().out
     for terms in (1.4, 1.3, 1.2):
         running.printed -= 100.0
         running.add(figures(terms), images=8)
