@@ -5,6 +5,7 @@ Ray and torch are imported inside the fixtures, so that tests that need neither 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
     from lexlip.model.building import ModelSettings
 
 # Starting Ray takes long, and two of them are more than two cores can bear.
-FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py", "tests/examples/")
+FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py")
 SCENES = 40
 IMAGE_SIZE = 64
 SEED = 7
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what takes half a minute each, unless all is asked for."""
+    if os.environ.get("LEXLIP_SLOW_TESTS") != "1":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: set LEXLIP_SLOW_TESTS=1 to run it"))
 
 
 class OneRay(LoadFileScheduling):

@@ -1,7 +1,6 @@
 """The examples run, on drawn scenes and a tiny model."""
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -102,9 +101,7 @@ def test_the_index_behind_your_service(searched: Callable, tiny_lexlip: Path, ti
         example.PhotoFinder(searched.index, tiny_clip)
 
 
-@pytest.mark.skipif(
-    os.environ.get("LEXLIP_SLOW_TESTS") != "1", reason="trains on Ray for a minute: set LEXLIP_SLOW_TESTS=1 to run it"
-)
+@pytest.mark.slow
 def test_train_on_your_captions(ray_session: None, scenes: Path, tmp_path: Path) -> None:
     example = load("train_on_your_captions")
     settings = example.Settings(data=str(scenes), out=tmp_path / "mine", pixels=32, epochs=1, val_share=0.3)

@@ -112,6 +112,7 @@ def test_a_lost_index_is_built_again(
     assert capsys.readouterr().out.count("building") == 1
 
 
+@pytest.mark.slow
 def test_pictures_ask_for_captions_among_further_captions(job: CompareClip, scenes: Path, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -175,6 +176,7 @@ def test_nothing_to_draw_from_is_one_clear_error(job: CompareClip) -> None:
         make_corpus(_rivals(job), replace(job.settings, images=30))
 
 
+@pytest.mark.slow
 def test_image_vectors_of_other_data_are_refused(
     vectors: Path, tiny_lexlip: Path, scenes: Path, tmp_path: Path
 ) -> None:

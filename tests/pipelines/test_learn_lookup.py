@@ -16,6 +16,7 @@ from pipelines.evaluate import Evaluate, evaluate
 from pipelines.learn_lookup import LearnLookup, learn
 
 
+@pytest.mark.slow
 def test_it_is_learned_saved_and_measured_beside_the_text_tower(
     ray_session: None, tiny_lexlip: Path, scenes: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from pipelines.evaluate import Evaluate, evaluate_zero_shot
 from pipelines.labelled_pictures import class_names, is_class_folder
 
 
+@pytest.mark.slow
 def test_settings_of_drawn_scenes_by_both_models(
     ray_session: None, tiny_lexlip: Path, tiny_clip: Path, scenes: Path
 ) -> None:
