@@ -9,6 +9,7 @@ there before and do not count; whatever the pass makes does.
 import gc
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -127,6 +128,34 @@ def print_sizes(sizes: list[dict[str, Any]]) -> None:
             timed = f"{seconds * 1e3:10.1f} ms" if seconds is not None else "   not timed"
             print(f"batch {size['batch']:4d}  {name:10s} {measured['bytes'] / 2**20:10.1f} MiB  {timed}")
         print(f"            ratios {size['ratios']}", flush=True)
+
+
+def report(program: str, device: str, about: dict[str, Any], sizes: list[dict[str, Any]], file: Path | None) -> None:
+    """Prints the ratios of the largest size that all arrangements fit at, and writes the record if a file is given.
+
+    Args:
+        program: for messages.
+        device: what was measured on.
+        about: what the sizes have in common, for the record.
+        sizes: results by batch, smallest first; an empty list ends the program with a message.
+        file: where to write, or None.
+    """
+    if not sizes:
+        sys.exit(f"{program}: not even the smallest batch fits into memory; give smaller --batches")
+    complete = [size for size in sizes if None not in size["ratios"].values()] or sizes
+    record = {
+        "device": device_name(device),
+        "precision": "bfloat16 autocast" if device == "cuda" else "float32",
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        **about,
+        "sizes": sizes,
+        "ratios": complete[-1]["ratios"],
+        "command": " ".join(sys.argv),
+    }
+    print(f"at batch {complete[-1]['batch']}: {json.dumps(record['ratios'])}")
+    if file is not None:
+        write_result(file, record)
+        print(f"{program}: written to {file}")
 
 
 def write_result(file: Path, record: dict[str, Any]) -> None:

@@ -7,18 +7,15 @@ tiny build that compiles the kernels.
 """
 
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import tyro
-from retrieval_engines import timed
+from retrieval_engines import circumstances, timed
 from retrieval_workload import SETTINGS, VOCABULARY_TERMS, synthetic, write_vectors
 
 from lexlip.index import BuildSettings, build_shard
@@ -103,12 +100,7 @@ def main(benchmark: Benchmark) -> None:
             "builds": rows,
             "setting": benchmark.setting,
             "build": asdict(benchmark.build),
-            "load_average": os.getloadavg(),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-            f"Python {platform.python_version()}",
-            "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python", *sys.argv]),
-        }
+        } | circumstances()
         benchmark.json.write_text(json.dumps(result, indent=1) + "\n")
 
 

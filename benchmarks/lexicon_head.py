@@ -8,7 +8,6 @@ batch takes one process per arrangement for memory and one for times, in rounds 
 Arrangements that would not fit into memory are left out, and said so.
 """
 
-import json
 import platform
 import sys
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from child_measurement import (
     peak_growth,
     print_sizes,
     ratios,
-    write_result,
+    report,
 )
 from head_arrangements import ARRANGEMENTS, LARGE_TENSORS, Arrangement
 
@@ -66,22 +65,8 @@ def main() -> None:
     torch.set_num_threads(benchmark.threads)
     print(f"{device_name(device)}; torch {torch.__version__}, Python {platform.python_version()}", flush=True)
     sizes = [size for batch in benchmark.batches if (size := measure(benchmark, batch, device)) is not None]
-    if not sizes:
-        sys.exit("lexicon_head: not even the smallest batch fits into memory; give smaller --batches")
-    complete = [size for size in sizes if None not in size["ratios"].values()] or sizes
-    record = {
-        "device": device_name(device),
-        "precision": "bfloat16 autocast" if device == "cuda" else "float32",
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "shape": {"tokens": benchmark.tokens, "width": benchmark.width, "vocabulary": benchmark.vocabulary},
-        "sizes": sizes,
-        "ratios": complete[-1]["ratios"],
-        "command": " ".join(sys.argv),
-    }
-    print(f"at batch {complete[-1]['batch']}: {json.dumps(record['ratios'])}")
-    if benchmark.json is not None:
-        write_result(benchmark.json, record)
-        print(f"lexicon_head: written to {benchmark.json}")
+    about = {"shape": {"tokens": benchmark.tokens, "width": benchmark.width, "vocabulary": benchmark.vocabulary}}
+    report("lexicon_head", device, about, sizes, benchmark.json)
 
 
 def measure(benchmark: Benchmark, batch: int, device: str) -> dict[str, Any] | None:

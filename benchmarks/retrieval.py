@@ -11,8 +11,6 @@ Latency is that of one query through the Python interface. Recall@10 is against 
 
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -25,7 +23,15 @@ os.environ.setdefault("RAYON_NUM_THREADS", "2")
 import numpy as np
 import tyro
 from numba import njit
-from retrieval_engines import DenseEngines, Engine, SeismicEngines, exact_sparse, lexlip_engine, scipy_engine
+from retrieval_engines import (
+    DenseEngines,
+    Engine,
+    SeismicEngines,
+    circumstances,
+    exact_sparse,
+    lexlip_engine,
+    scipy_engine,
+)
 from retrieval_workload import DENSE_WIDTH, SETTINGS, Vectors, dense, read_vectors, synthetic, write_vectors
 
 from lexlip.index import BuildSettings
@@ -267,12 +273,7 @@ def main(benchmark: Benchmark) -> None:
             "build": asdict(benchmark.build),
             "stream_bytes_per_s": bandwidth,
             "flat_scan_floor_us": floor_us,
-            "load_average": os.getloadavg(),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-            f"Python {platform.python_version()}",
-            "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python", *sys.argv]),
-        }
+        } | circumstances()
         benchmark.json.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -1,7 +1,10 @@
 """The engines that are compared, each behind the same small interface; built once and kept in a work folder."""
 
 import json
+import os
+import platform
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +20,17 @@ from lexlip.tables import LexiconVector
 
 K = 10
 _TRAINING_VECTORS = 200_000  # of an inverted file: 50 for each of its 4,000 lists at a million vectors
+
+
+def circumstances() -> dict[str, object]:
+    """What a result has to say of where, when and how it was measured."""
+    return {
+        "load_average": os.getloadavg(),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}",
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python", *sys.argv]),
+    }
 
 
 @dataclass

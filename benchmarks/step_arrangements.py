@@ -15,6 +15,7 @@ from head_arrangements import published_pooling
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lexlip.data.examples import ExampleSettings
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.model import lexicon_head
 from lexlip.model.building import ModelSettings, build_lexlip
@@ -126,6 +127,7 @@ def make_trainer(settings: StepSettings, model: LexLIP, images: int) -> PhaseTra
         batch=images,
         image_size=settings.image_size,
         momentum=momentum,
+        examples=ExampleSettings(text_tokens=settings.text_tokens),
     )
     return PhaseTrainer(model, phase, STEPS_OF_THE_PHASE, seed=0)
 

@@ -9,7 +9,6 @@ there before a step and do not count as its memory; they are reported as `bytes_
 `child_measurement.py`, on a GPU where there is one. Nothing here needs Ray.
 """
 
-import json
 import platform
 import sys
 from dataclasses import asdict, dataclass, field
@@ -30,7 +29,7 @@ from child_measurement import (
     peak_growth,
     print_sizes,
     ratios,
-    write_result,
+    report,
 )
 from step_arrangements import ARRANGEMENTS, StepSettings, make_batch, make_model
 
@@ -70,22 +69,8 @@ def main() -> None:
     torch.set_num_threads(benchmark.threads)
     print(f"{device_name(device)}; torch {torch.__version__}, Python {platform.python_version()}", flush=True)
     sizes = [size for batch in benchmark.batches if (size := measure(benchmark, batch, device)) is not None]
-    if not sizes:
-        sys.exit("train_step: not even the smallest batch fits into memory; give smaller --batches")
-    complete = [size for size in sizes if None not in size["ratios"].values()] or sizes
-    record = {
-        "device": device_name(device),
-        "precision": "bfloat16 autocast" if device == "cuda" else "float32",
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "settings": asdict(benchmark.settings),
-        "sizes": sizes,
-        "ratios": complete[-1]["ratios"],
-        "command": " ".join(sys.argv),
-    }
-    print(f"at batch {complete[-1]['batch']}: {json.dumps(record['ratios'])}")
-    if benchmark.json is not None:
-        write_result(benchmark.json, record)
-        print(f"train_step: written to {benchmark.json}")
+    about = {"settings": asdict(benchmark.settings)}
+    report("train_step", device, about, sizes, benchmark.json)
 
 
 def measure(benchmark: Benchmark, batch: int, device: str) -> dict[str, Any] | None:
