@@ -51,12 +51,15 @@ def quantise_query(terms, weights, vocabulary_terms, units):
     if not math.isfinite(total):
         return False, 0.0
     _, exponent = math.frexp(total)
+    unit = math.ldexp(1.0, exponent - UNIT_BITS)
+    if unit == 0.0:
+        return False, 0.0
     for place in range(terms.size):
         whole = np.int64(np.rint(math.ldexp(weights[place], UNIT_BITS - exponent)))
         if whole == 0:  # a term counts, however light
             whole = np.int64(1) if weights[place] > 0 else np.int64(-1)
         units[place] = whole
-    return True, math.ldexp(1.0, exponent - UNIT_BITS)
+    return True, unit
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Machine operations that numpy has no name for: unaligned loads, prefetching, counting and spreading bits."""
+"""Machine operations that numpy has no name for: unaligned loads, prefetching, counting and spreading bits, tables."""
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
@@ -11,7 +11,10 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_HAS_DEPOSIT = bool(binding.get_host_cpu_features().get("bmi2", False))
+_FEATURES = binding.get_host_cpu_features()
+_HAS_DEPOSIT = bool(_FEATURES.get("bmi2", False))
+_HAS_BYTE_SHUFFLE = bool(_FEATURES.get("ssse3", False))
+TABLE_BYTES = 16  # that `sum_of_table` looks up at a time
 
 
 def _address(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
@@ -106,3 +109,60 @@ deposit_loop = njit(_deposit_loop)
 
 # Spreads the low bits of `source` over the set bits of `mask` (both uint64), lowest first; the others are 0.
 deposit = _deposit_instruction if _HAS_DEPOSIT else deposit_loop
+
+
+@intrinsic
+def _sum_of_table_instruction(typing_context: Any, data: Any, offset: Any, count: Any, table: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        byte, short, word = ir.IntType(8), ir.IntType(16), ir.IntType(64)
+        bytes16, shorts16, words2 = (
+            ir.VectorType(byte, TABLE_BYTES),
+            ir.VectorType(short, TABLE_BYTES),
+            ir.VectorType(word, 2),
+        )
+
+        def filled(vector: ir.VectorType, values: Any) -> ir.Constant:
+            return ir.Constant(vector, [ir.Constant(vector.element, value) for value in values])
+
+        def load(address: ir.Value, vector: ir.VectorType) -> ir.Value:
+            loaded = builder.load(builder.bitcast(address, vector.as_pointer()))
+            loaded.align = 1
+            return loaded
+
+        def intrinsic_call(name: str, result: ir.Type, *operands: ir.Value) -> ir.Value:
+            kind = ir.FunctionType(result, [operand.type for operand in operands])
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+
+        zeros = filled(bytes16, [0] * TABLE_BYTES)
+        codes = load(_address(context, builder, signature, arguments), bytes16)
+        codes = builder.and_(codes, filled(bytes16, [15] * TABLE_BYTES))
+        limit = builder.insert_element(zeros, builder.trunc(arguments[2], byte), ir.Constant(ir.IntType(32), 0))
+        limits = builder.shuffle_vector(limit, zeros, filled(ir.VectorType(ir.IntType(32), TABLE_BYTES), [0] * 16))
+        wanted = builder.icmp_unsigned("<", filled(bytes16, range(TABLE_BYTES)), limits)
+        entries = load(context.make_array(signature.args[3])(context, builder, arguments[3]).data, shorts16)
+        total = ir.Constant(word, 0)
+        for shift in (0, 8):  # the low and the high bytes of the table's entries
+            part = builder.trunc(builder.lshr(entries, filled(shorts16, [shift] * TABLE_BYTES)), bytes16)
+            found = builder.select(wanted, intrinsic_call("llvm.x86.ssse3.pshuf.b.128", bytes16, part, codes), zeros)
+            sums = intrinsic_call("llvm.x86.sse2.psad.bw", words2, found, zeros)
+            for half in range(2):
+                here = builder.extract_element(sums, ir.Constant(ir.IntType(32), half))
+                total = builder.add(total, builder.shl(here, ir.Constant(word, shift)))
+        return total
+
+    return types.int64(data, offset, types.int64, table), generate
+
+
+def _sum_of_table_loop(data, offset, count, table):
+    """Byte by byte, for processors without the instruction."""
+    total = np.int64(0)
+    for place in range(count):
+        total += np.int64(table[load_u8(data, offset + place) & np.uint64(15)])
+    return total
+
+
+sum_of_table_loop = njit(_sum_of_table_loop)
+
+# Sum of `table` [16] uint16 at the low halves of the first `count`, 0 to 16, of the 16 bytes at `offset` of `data`. All
+# 16 bytes are read.
+sum_of_table = _sum_of_table_instruction if _HAS_BYTE_SHUFFLE else sum_of_table_loop

@@ -35,6 +35,7 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
     records = np.empty(1, np.int64)
     one = np.ones(1, np.int64)
     scores = np.empty(BLOCK_DOCUMENTS, np.int32)
+    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
     block = number >> BLOCK_SHIFT
     for place in range(terms.size):
         impacts[place] = 0
@@ -52,13 +53,13 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
         if mark > 0:
             for document in range(BLOCK_DOCUMENTS):
                 scores[document] = 0
-            add_postings(data, bit, mark & 15, 1, geometry.impact_bits, scores)
+            add_postings(data, bit, mark & 15, 1, geometry.impact_bits, spread, scores)
             impacts[place] = scores[number & (BLOCK_DOCUMENTS - 1)]
     return np.int64(-1)
 
 
 @kernel
-def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, impacts):
+def _decode_list(plan, geometry, data, slice_bits, spread, scores, term, write, terms, impacts):
     """Adds one list to the documents it is in; see `decode_documents`."""
     word, bitmap = np.int64(-1), np.uint64(0)
     block = np.int64(0)
@@ -80,7 +81,7 @@ def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, i
         if code > 0:
             for document in range(BLOCK_DOCUMENTS):
                 scores[document] = 0
-            add_postings(data, bit, code, 1, geometry.impact_bits, scores)
+            add_postings(data, bit, code, 1, geometry.impact_bits, spread, scores)
             for document in range(BLOCK_DOCUMENTS):
                 if scores[document] > 0:
                     number = (block << BLOCK_SHIFT) + document
@@ -88,7 +89,7 @@ def _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, i
                         terms[write[number]] = term
                         impacts[write[number]] = scores[document]
                     write[number] += 1
-        bit += slice_bits[code]
+        bit += np.int64(slice_bits[code])
 
 
 @kernel
@@ -109,11 +110,12 @@ def decode_documents(geometry, data, slice_bits, checked, write, terms, impacts)
     one = np.ones(1, np.int64)
     wanted = np.empty(1, np.int64)
     scores = np.empty(BLOCK_DOCUMENTS, np.int32)
+    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
     for term in range(geometry.vocabulary_terms):
         wanted[0] = term
         gap_lists, damaged, lists, _ = make_plan(plan, data, geometry, checked, wanted, one, records)
         if gap_lists < 0:
             return damaged
         if lists > 0:
-            _decode_list(plan, geometry, data, slice_bits, scores, term, write, terms, impacts)
+            _decode_list(plan, geometry, data, slice_bits, spread, scores, term, write, terms, impacts)
     return np.int64(-1)

@@ -63,9 +63,9 @@ _BITMAP_CAPACITIES = (14, 20, 30, 44, 64)  # impacts that codes 11 to 15 have ro
 
 
 def slice_bits(impact_bits: int) -> np.ndarray:
-    """[16] int64: bits that the postings of a block take, by count code."""
+    """[16] uint16: bits that the postings of a block take, by count code."""
     plain = [code * (BLOCK_SHIFT + impact_bits) for code in range(_PLAIN_CODES + 1)]
-    return np.array(plain + [BLOCK_DOCUMENTS + room * impact_bits for room in _BITMAP_CAPACITIES], np.int64)
+    return np.array(plain + [BLOCK_DOCUMENTS + room * impact_bits for room in _BITMAP_CAPACITIES], np.uint16)
 
 
 @inlined

@@ -4,37 +4,18 @@
 
 import numpy as np
 
-from lexlip.index.bits import count_ones, load_u8, load_u16, load_u32, load_u64
+from lexlip.index.bits import TABLE_BYTES, count_ones, load_u8, load_u16, load_u32, load_u64, sum_of_table
 from lexlip.index.kernel import inlined
 from lexlip.index.layout import GAP_RECORD_BYTES, ROW_RECORD_BYTES
-
-_CODE_BITS = np.uint64(0x0F0F0F0F0F0F0F0F)
-_TO_SIXTEEN = np.uint64(
-    0x0505050505050505
-)  # carries a code above 10, which is not a count, into the fifth bit of its byte
-_FIFTH_BITS = np.uint64(0x1010101010101010)
-_BYTE_ONES = np.uint64(0x0101010101010101)
 
 
 @inlined
 def _bits_before(data, marks, count, slice_bits):
     """Bits that the postings of `count` entries take, whose marks begin at byte `marks`."""
     total = np.int64(0)
-    plain = np.int64(0)
-    at = marks
-    while count > 0:
-        codes = load_u64(data, at) & _CODE_BITS
-        if count < 8:
-            codes &= (np.uint64(1) << np.uint64(8 * count)) - np.uint64(1)
-        if (codes + _TO_SIXTEEN) & _FIFTH_BITS == np.uint64(0):
-            plain += np.int64((codes * _BYTE_ONES) >> np.uint64(56))
-        else:
-            for _ in range(8):
-                total += slice_bits[codes & np.uint64(15)]
-                codes >>= np.uint64(8)
-        at += 8
-        count -= 8
-    return total + plain * slice_bits[1]
+    for done in range(0, count, TABLE_BYTES):
+        total += sum_of_table(data, marks + done, min(count - done, TABLE_BYTES), slice_bits)
+    return total
 
 
 @inlined
@@ -45,7 +26,7 @@ def locate_in_row_list(plan, slot, data, slice_bits, block):
         plan: the query's lists.
         slot: which of them, a row list.
         data: [bytes] uint8, the postings file.
-        slice_bits: [16] int64 bits by count code.
+        slice_bits: [16] uint16 bits by count code.
         block: number of the block.
 
     Returns:

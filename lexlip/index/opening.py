@@ -4,10 +4,11 @@
 
 import numpy as np
 
-from lexlip.index.bits import load_u16, prefetch
+from lexlip.index.bits import load_u16, lowest_one, prefetch
 from lexlip.index.bounds import bound_blocks
 from lexlip.index.kernel import inlined, kernel
 from lexlip.index.layout import GROUP_BLOCKS, ROW_RECORD_BYTES
+from lexlip.index.plan import LARGEST_BOUND
 from lexlip.index.ranking import add_key
 from lexlip.index.waves import WAVE
 
@@ -53,23 +54,44 @@ def take_seeds(group_bounds, seeds, wanted):
     return np.int64(wanted)
 
 
+@inlined
+def _reaching(group_bounds, first, bar):
+    """Bitmap of those of 32 groups whose bounds reach `bar`."""
+    groups = np.uint64(0)
+    for group in range(_CHUNK):
+        groups |= np.uint64(group_bounds[first + group] >= bar) << np.uint64(group)
+    return groups
+
+
 @kernel
 def next_groups(group_bounds, cursor, bar, opened):
     """Moves the next groups from `cursor` on whose bounds reach `bar` (0 afterwards) to `opened` [8].
+
+    Args:
+        group_bounds: [groups] uint16.
+        cursor: where to begin, a multiple of 32.
+        bar: at least 1.
+        opened: the result.
 
     Returns:
         how many, and where to go on.
     """
     size = np.int64(0)
-    while cursor < group_bounds.size and size < WAVE:
-        if cursor % _CHUNK == 0 and _highest_of_chunk(group_bounds, cursor) < bar:
+    bar = np.uint16(min(bar, LARGEST_BOUND))
+    while cursor < group_bounds.size:
+        if _highest_of_chunk(group_bounds, cursor) < bar:
             cursor += _CHUNK
             continue
-        if group_bounds[cursor] >= bar:
-            group_bounds[cursor] = 0
-            opened[size] = cursor
+        groups = _reaching(group_bounds, cursor, bar)
+        while groups != np.uint64(0) and size < WAVE:
+            group = cursor + np.int64(lowest_one(groups))
+            groups &= groups - np.uint64(1)
+            group_bounds[group] = 0
+            opened[size] = group
             size += 1
-        cursor += 1
+        if groups != np.uint64(0):
+            break
+        cursor += _CHUNK
     return size, cursor
 
 

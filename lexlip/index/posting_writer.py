@@ -59,7 +59,7 @@ def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits
             entries += 1
             bridges += max(np.int64(0), block - previous - 1) // BRIDGE
             previous = block
-            bits += slice_bits[count_code(after - posting)]
+            bits += np.int64(slice_bits[count_code(after - posting)])
             for inside in range(posting, after):
                 highest = max(highest, np.int64(impacts[inside]))
             posting = after
@@ -148,7 +148,7 @@ def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, 
             if level > (data[cell] >> side) & 15:
                 data[cell] = (data[cell] & (240 if side == 0 else 15)) | (level << side)
             write_slice(documents, impacts, posting, after, impact_bits, data, bit)
-            bit += slice_bits[code]
+            bit += np.int64(slice_bits[code])
             entry += 1
             posting = after
 
@@ -180,7 +180,7 @@ def _write_gap_list(
         data[gaps + entry] = block - previous
         data[marks + entry] = (_level(impacts, posting, after, highest) << 4) | code
         write_slice(documents, impacts, posting, after, impact_bits, data, bit)
-        bit += slice_bits[code]
+        bit += np.int64(slice_bits[code])
         entry += 1
         previous = block
         posting = after

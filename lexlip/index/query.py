@@ -43,4 +43,6 @@ def explain_refusal(terms: np.ndarray, weights: np.ndarray, vocabulary_terms: in
     values, counts = np.unique(terms, return_counts=True)
     if counts.max() > 1:
         return QueryError(f"term {values[np.argmax(counts)]} occurs twice in the query; add up its weights.")
+    if np.isfinite(np.abs(weights).sum()):
+        return QueryError("the query weights are too small to add up; multiply them all by the same number.")
     return QueryError("the query weights are too large: their sum is not finite.")

@@ -4,9 +4,11 @@
 
 import numpy as np
 
-from lexlip.index.bits import load_u64, lowest_one
+from lexlip.index.bits import count_ones, deposit, load_u64
 from lexlip.index.kernel import inlined
 from lexlip.index.layout import BLOCK_DOCUMENTS, BLOCK_SHIFT, is_bitmap
+
+_BYTE_ONES = np.uint64(0x0101010101010101)
 
 
 @inlined
@@ -36,26 +38,48 @@ def add_plain(data, bit, count, weight, impact_bits, scores):
 
 
 @inlined
-def add_bitmap(data, bit, weight, impact_bits, scores):
-    """Adds postings stored as a bitmap of the block and impacts; as `add_plain`."""
-    word = load_u64(data, bit >> 3)
+def _load_from_bit(data, bit):
+    """64 bits from any bit offset; 16 bytes are read."""
+    byte = bit >> 3
     shift = np.uint64(bit & 7)
-    if shift > np.uint64(0):
-        word = (word >> shift) | (load_u64(data, (bit >> 3) + 8) << (np.uint64(64) - shift))
-    mask = (np.uint64(1) << np.uint64(impact_bits)) - np.uint64(1)
-    factor = np.int32(weight)
-    bit += BLOCK_DOCUMENTS
-    while word != np.uint64(0):
-        impact = (load_u64(data, bit >> 3) >> np.uint64(bit & 7)) & mask
-        scores[lowest_one(word)] += factor * np.int32(impact)
-        word &= word - np.uint64(1)
-        bit += impact_bits
+    # In two steps, because nothing can be shifted by 64 bits.
+    high = (load_u64(data, byte + 8) << np.uint64(1)) << (np.uint64(63) - shift)
+    return (load_u64(data, byte) >> shift) | high
 
 
 @inlined
-def add_postings(data, bit, code, weight, impact_bits, scores):
-    """Adds the postings of a list in a block, at `bit`, of count code `code`, to `scores` [64] int32."""
+def _spread_bitmap(data, bit, impact_bits, spread):
+    """Puts impacts stored as a bitmap of the block and what follows it in their places: [8] uint64, a byte a document.
+
+    Eight documents at a time, whether they have the term or not: no branch depends on the data.
+    """
+    documents = _load_from_bit(data, bit)
+    lane = (np.uint64(1) << np.uint64(impact_bits)) - np.uint64(1)
+    bit += BLOCK_DOCUMENTS
+    for eight in range(spread.size):
+        present = documents & np.uint64(255)
+        documents >>= np.uint64(8)
+        spread[eight] = deposit(_load_from_bit(data, bit), deposit(present, _BYTE_ONES) * lane)
+        bit += np.int64(count_ones(present)) * impact_bits
+
+
+@inlined
+def add_bitmap(data, bit, weight, impact_bits, spread, scores):
+    """Adds postings stored as a bitmap of the block and impacts; as `add_plain`, with `spread` [8] uint64 as room."""
+    _spread_bitmap(data, bit, impact_bits, spread)
+    impacts = spread.view(np.uint8)
+    factor = np.int32(weight)
+    for document in range(BLOCK_DOCUMENTS):
+        scores[document] += factor * np.int32(impacts[document])
+
+
+@inlined
+def add_postings(data, bit, code, weight, impact_bits, spread, scores):
+    """Adds the postings of a list in a block, at `bit`, of count code `code`, to `scores` [64] int32.
+
+    `spread` [8] uint64 is room.
+    """
     if is_bitmap(code):
-        add_bitmap(data, bit, weight, impact_bits, scores)
+        add_bitmap(data, bit, weight, impact_bits, spread, scores)
     else:
         add_plain(data, bit, code, weight, impact_bits, scores)

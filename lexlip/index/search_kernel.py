@@ -71,6 +71,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
     first_part = order_lists(plan, positive, lists, candidates, sequence)
 
     scores = np.empty((WAVE, BLOCK_DOCUMENTS), np.int32)
+    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
     bits = np.empty((WAVE, lists), np.int64)
     marks = np.empty((WAVE, lists), np.int64)
     wave = np.empty(WAVE, np.int64)
@@ -115,6 +116,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
             scale,
             bits,
             marks,
+            spread,
             scores,
             best,
         )
@@ -127,7 +129,7 @@ def search_shard(geometry, data, slice_bits, checked, live, terms, weights, k, p
     Args:
         geometry: of the shard.
         data: [bytes] uint8 read-only, the postings file.
-        slice_bits: [16] int64 bits by count code.
+        slice_bits: [16] uint16 bits by count code.
         checked: [lists] uint8, which lists were compared with their checksum; updated.
         live: [blocks] uint64, documents that may be returned; empty when all may.
         terms: [n] int64 distinct term ids.

@@ -8,7 +8,7 @@ after that, and only those get the other lists.
 
 import numpy as np
 
-from lexlip.index.bits import load_u32, load_u64, prefetch
+from lexlip.index.bits import load_u32, load_u64, lowest_one, prefetch
 from lexlip.index.kernel import inlined, kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
@@ -27,27 +27,29 @@ BLOCK_MASK = 0xFFFFFFFF  # the low half of a key (bound, block)
 _FIRST_PART = 0.6  # of the bound of a query: what is added up before a block is judged again
 
 
+@inlined
+def _reaching(scores, lowest):
+    """Bitmap of the documents of a block whose scores [64] reach `lowest`."""
+    documents = np.uint64(0)
+    for document in range(BLOCK_DOCUMENTS):
+        documents |= np.uint64(scores[document] >= lowest) << np.uint64(document)
+    return documents
+
+
 @kernel
 def _offer_block(scores, block, geometry, data, live, best):
     """Offers the documents of a block to the k best."""
-    lowest = np.int32(key_score(best[0]))
-    top = scores[0]
-    for document in range(1, BLOCK_DOCUMENTS):
-        top = max(top, scores[document])
-    if top < lowest or top <= 0:
-        return
-    for document in range(BLOCK_DOCUMENTS):
-        score = scores[document]
-        if score < lowest or score <= 0:
-            continue
-        if live.size > 0 and (live[block] >> np.uint64(document)) & np.uint64(1) == np.uint64(0):
-            continue
+    documents = _reaching(scores, np.int32(max(np.int64(1), key_score(best[0]))))
+    if live.size > 0:
+        documents &= live[block]
+    while documents != np.uint64(0):
+        document = np.int64(lowest_one(documents))
+        documents &= documents - np.uint64(1)
         number = (block << BLOCK_SHIFT) + document
         position = np.int64(load_u32(data, geometry.id_map + number * POSITION_BYTES) & np.uint64(0xFFFFFF))
-        key = hit_key(score, position)
+        key = hit_key(scores[document], position)
         if key > best[0]:
             replace_lowest(best, key)
-            lowest = np.int32(key_score(best[0]))
 
 
 @kernel
@@ -123,13 +125,13 @@ def _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks):
 
 
 @inlined
-def _add_lists(plan, slots, bits, marks, data, impact_bits, scores, left):
+def _add_lists(plan, slots, bits, marks, data, impact_bits, spread, scores, left):
     """Adds the located postings of some lists in a block to `scores` [64]; returns what lists still to come can add."""
     for place in range(slots.size):
         mark = marks[place]
         if mark > 0:
             left -= (mark >> 4) * plan.bound[slots[place]]
-            add_postings(data, bits[place], mark & 15, plan.weight[slots[place]], impact_bits, scores)
+            add_postings(data, bits[place], mark & 15, plan.weight[slots[place]], impact_bits, spread, scores)
     return left
 
 
@@ -144,7 +146,7 @@ def _may_reach(scores, left, lowest, scale):
 
 @kernel
 def score_wave(
-    plan, sequence, first_part, wave, size, geometry, data, slice_bits, live, scale, bits, marks, scores, best
+    plan, sequence, first_part, wave, size, geometry, data, slice_bits, live, scale, bits, marks, spread, scores, best
 ):
     """Scores up to 8 blocks: first the lists with most of the bound, then the others for blocks that can still matter.
 
@@ -155,6 +157,7 @@ def score_wave(
         live: [blocks] uint64, documents that may be returned; empty when all may.
         scale: bound units per score unit.
         bits, marks: [8, lists] int64, room for what is located.
+        spread: [8] uint64, room.
         scores: [8, 64] int32, room.
         best: [k] int64 heap of the best keys, updated.
     """
@@ -166,7 +169,7 @@ def score_wave(
         bound, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
         for document in range(BLOCK_DOCUMENTS):
             scores[kept, document] = 0
-        left = _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, scores[kept], bound)
+        left = _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, spread, scores[kept], bound)
         if _may_reach(scores[kept], left, lowest, scale):
             wave[kept] = (left << 32) | block
             kept += 1
@@ -176,5 +179,5 @@ def score_wave(
     for turn in range(kept):
         left, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
         if _may_reach(scores[turn], left, key_score(best[0]), scale):
-            _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, scores[turn], left)
+            _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, spread, scores[turn], left)
             _offer_block(scores[turn], block, geometry, data, live, best)

@@ -6,20 +6,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexlip.index.answering import quantise_query
-from lexlip.index.bits import count_ones, deposit_loop, load_u16, load_u32, load_u64, lowest_one
+from lexlip.index.bits import (
+    count_ones,
+    deposit_loop,
+    load_u16,
+    load_u32,
+    load_u64,
+    lowest_one,
+    sum_of_table,
+    sum_of_table_loop,
+)
 from lexlip.index.bounds import add_gap_lists, bound_blocks, bound_groups
 from lexlip.index.checksum import checksum_text
 from lexlip.index.inversion import invert
 from lexlip.index.kernel import kernel
 from lexlip.index.layout import BLOCK_DOCUMENTS, HIGHEST_LEVEL, ROW_LIST, count_code, is_bitmap, slice_bits
 from lexlip.index.locating import locate_in_gap_list, locate_in_row_list
+from lexlip.index.opening import next_groups
 from lexlip.index.ordering import document_order
-from lexlip.index.plan import empty_plan, find_list, make_plan
+from lexlip.index.plan import LARGEST_BOUND, empty_plan, find_list, make_plan
 from lexlip.index.posting_writer import write_slice
 from lexlip.index.postings import Postings, write_postings
 from lexlip.index.pruning import keep_top_terms
 from lexlip.index.ranking import add_key, hit_key, key_position, key_score, make_heap, replace_lowest, take_highest
 from lexlip.index.scoring import add_postings
+from lexlip.index.waves import WAVE
 from lexlip.tables import LexiconVector
 
 IMPACT_BITS = 6
@@ -75,6 +86,34 @@ def test_deposit_spreads_bits_over_a_mask(source, mask):
     assert int(deposit_loop(np.uint64(source), np.uint64(mask))) == expected
 
 
+@kernel
+def _sum_of_table(data, offset, count, table):
+    return sum_of_table(data, offset, count, table)
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=24, max_size=24), st.integers(0, 8), st.integers(0, 16), st.integers(0, 2**32))
+def test_tables_are_looked_up_sixteen_at_a_time(codes, offset, count, seed):
+    data = np.frombuffer(codes, np.uint8)
+    table = np.random.default_rng(seed).integers(0, 2**16, 16).astype(np.uint16)
+    expected = int(table[data[offset : offset + count] & 15].sum())
+    assert _sum_of_table(data, offset, count, table) == expected
+    assert sum_of_table_loop(data, offset, count, table) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 65_535), min_size=64, max_size=64), st.integers(1, 70_000))
+def test_groups_that_reach_a_bar_come_in_order_eight_at_a_time(bounds, bar):
+    group_bounds = np.array(bounds, np.uint16)
+    found, cursor = [], 0
+    while cursor < group_bounds.size:
+        opened = np.empty(WAVE, np.int64)
+        size, cursor = next_groups(group_bounds, cursor, bar, opened)
+        found += opened[:size].tolist()
+    assert found == [group for group, bound in enumerate(bounds) if bound >= min(bar, LARGEST_BOUND)]
+    np.testing.assert_array_equal(group_bounds, np.where(np.isin(np.arange(64), found), 0, bounds))
+
+
 def test_count_codes_have_room_for_every_count():
     bits = slice_bits(IMPACT_BITS)
     for count in range(1, 65):
@@ -110,7 +149,7 @@ def test_keys_prefer_higher_scores_and_then_lower_positions():
 
 @settings(deadline=None)
 @given(
-    st.lists(st.floats(-1e300, 1e300).filter(lambda w: w != 0), min_size=1, max_size=40),
+    st.lists(st.floats(-1e300, 1e300).filter(lambda w: abs(w) > 1e-300), min_size=1, max_size=40),
     st.integers(0, 1000),
 )
 def test_query_weights_become_whole_numbers(weights, shift):
@@ -136,6 +175,7 @@ def test_query_weights_become_whole_numbers(weights, shift):
         ([1], [np.nan]),
         ([1], [np.inf]),
         ([1, 2], [1.7e308, 1e308]),
+        ([1], [5e-324]),
     ],
 )
 def test_unsuitable_query_weights_are_refused(terms, weights):
@@ -264,7 +304,7 @@ def _located(plan, data, bits, block):
 
 @kernel
 def _scored(data, bit, code, weight, scores):
-    add_postings(data, bit, code, weight, IMPACT_BITS, scores)
+    add_postings(data, bit, code, weight, IMPACT_BITS, np.empty(8, np.uint64), scores)
 
 
 def test_locating_and_scoring_one_list_in_one_block(lists):
@@ -348,4 +388,4 @@ def test_postings_of_any_number_and_width_survive(count, impact_bits, weight):
 
 @kernel
 def _scored_width(data, bit, code, weight, impact_bits, scores):
-    add_postings(data, bit, code, weight, impact_bits, scores)
+    add_postings(data, bit, code, weight, impact_bits, np.empty(8, np.uint64), scores)
