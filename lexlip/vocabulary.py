@@ -220,6 +220,11 @@ class Vocabulary:
             word_index[row, 1:end] = np.array(encoding.word_ids[: length - 2], dtype=np.int16)
         return TokenBatch(token_ids, word_index)
 
+    def cut(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text's pieces, in order and in full length; what cannot be spelled is left out."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        return [[piece for piece in encoding.ids if piece != self.unknown_id] for encoding in encodings]
+
     def words_of(self, text: str) -> list[tuple[str, tuple[int, ...]]]:
         """The words of a text as normalised (lower-cased), each with the ids of its pieces, in order."""
         words = _words(self._tokenizer, text)

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from lexlip.errors import DataError, IndexFormatError
+from lexlip.index.caption_field import CaptionField, posting_terms_of
+from lexlip.index.caption_postings import CaptionIndexing
+from lexlip.index.caption_statistics import write_caption_counts
 from lexlip.index.exact_weights import write_exact_weights
 from lexlip.index.identifiers import hash_ids, identifier_arrays
 from lexlip.index.manifest import MANIFEST_NAME, FileEntry, Manifest, ShardEntry, read_manifest, write_manifest
@@ -31,6 +34,7 @@ def build_shard(
     settings: BuildSettings,
     *,
     vocabulary_terms: int,
+    captions: CaptionIndexing | None = None,
     progress: bool = False,
 ) -> ShardEntry:
     """Writes the files of one shard into the index folder; they belong to no index until `publish` names them.
@@ -45,11 +49,13 @@ def build_shard(
         shard: number of the shard, unique in the index.
         settings: pruning, quantisation and layout.
         vocabulary_terms: size of the vocabulary; a term id outside is an error.
+        captions: makes postings of the column `captions` too; the same in all shards of an index.
         progress: print the steps, and the recall that quantisation costs.
 
     Raises:
         DataError: a file is missing or lacks a column; a row has unsorted, repeated or unknown terms, or weights that
-            are not positive and finite; an id occurs twice. The message names file and row.
+            are not positive and finite; an id occurs twice; captions are to be indexed and there are none. The message
+            names file and row.
     """
 
     def report(message: str) -> None:
@@ -68,6 +74,8 @@ def build_shard(
     with StoredWriter(folder, stem, stored_schema(vector_files[0])) as stored:
         for rows in read_vectors(vector_files, vocabulary_terms):
             starts, row_terms, row_weights = keep_top_terms(rows.starts, rows.terms, rows.weights, settings.top_terms)
+            if captions is not None:
+                starts, row_terms, row_weights = captions.append(starts, row_terms, row_weights, rows.fields)
             stored.append(rows.fields)
             lengths.append(np.diff(starts))
             terms.append(row_terms)
@@ -87,23 +95,29 @@ def build_shard(
     del lengths, terms, weights, hashes
     maximum_weight = settings.maximum_weight or float(all_weights.max(initial=_SMALLEST_WEIGHT))
     impacts = quantise(all_weights, maximum_weight, settings.impact_bits)
+    posting_terms, caption_entry = vocabulary_terms, None
+    if captions is not None:
+        posting_terms = posting_terms_of(vocabulary_terms, captions.field)
+        caption_entry = write_caption_counts(folder, stem, starts, all_terms, captions.field)
     exact_entry = None
     if settings.keep_exact_weights:
         exact_entry = write_exact_weights(folder, stem, starts, all_terms, all_weights)
     if progress and all_terms.size:
-        recall = recall_of_impacts(starts, all_terms, all_weights, impacts, vocabulary_terms)
+        recall = recall_of_impacts(starts, all_terms, all_weights, impacts, posting_terms)
         report(
             f"{settings.impact_bits}-bit impacts keep {recall:.1%} of the exact top 10 (sampled documents as queries)"
         )
     postings = order_and_write(
-        folder, stem, starts, all_terms, impacts, maximum_weight, settings, vocabulary_terms, report
+        folder, stem, starts, all_terms, impacts, maximum_weight, settings, posting_terms, report
     )
     identifiers = write_sections(folder, stem, "ids", {**parts, **identifier_arrays(all_hashes)})
     report(
         f"{starts.size - 1} documents, {postings.bytes / max(1, starts.size - 1):.1f} bytes a document without "
         f"stored fields"
     )
-    return ShardEntry(shard, starts.size - 1, 0, postings, stored_entry, identifiers, exact_entry)
+    return ShardEntry(
+        shard, starts.size - 1, 0, postings, stored_entry, identifiers, exact_entry, captions=caption_entry
+    )
 
 
 def shard_stem(shard: int) -> str:
@@ -119,7 +133,7 @@ def order_and_write(
     impacts: np.ndarray,
     maximum_weight: float,
     settings: BuildSettings,
-    vocabulary_terms: int,
+    posting_terms: int,
     report: Callable[[str], None],
 ) -> FileEntry:
     """Puts documents in order and writes their posting lists.
@@ -129,11 +143,11 @@ def order_and_write(
         starts, terms, impacts: documents by position.
         maximum_weight: the weight of the highest impact.
         settings: ordering and layout.
-        vocabulary_terms: size of the vocabulary.
+        posting_terms: term ids are below it.
         report: told what is being done.
     """
     report("ordering documents")
-    order = document_order(starts, terms, impacts.astype(np.float32), vocabulary_terms, settings.ordering_terms)
+    order = document_order(starts, terms, impacts.astype(np.float32), posting_terms, settings.ordering_terms)
     report("writing posting lists")
     return write_postings(
         folder,
@@ -142,7 +156,7 @@ def order_and_write(
         terms,
         impacts,
         order,
-        vocabulary_terms=vocabulary_terms,
+        vocabulary_terms=posting_terms,
         impact_bits=settings.impact_bits,
         maximum_weight=maximum_weight,
         row_share=settings.row_share,
@@ -164,10 +178,12 @@ def publish(
     model_fingerprint: str,
     settings: BuildSettings,
     vocabulary_terms: int,
+    captions: CaptionField | None = None,
 ) -> Manifest:
     """Makes the shards an index: checks their files, then writes `index.json` by rename.
 
-    An index published there before is replaced at that moment; its files stay where they are.
+    An index published there before is replaced at that moment; its files stay where they are. `captions` is the field
+    that all shards were built with, if they were.
 
     Raises:
         IndexFormatError: a file of an entry is missing, cut or damaged, or a shard number occurs twice.
@@ -178,11 +194,12 @@ def publish(
     if len(set(numbers)) != len(numbers):
         raise IndexFormatError(f"{folder}: a shard number occurs twice among {numbers}.")
     shards = [Shard(folder, entry) for entry in entries]
+    posting_terms = posting_terms_of(vocabulary_terms, captions)
     for shard in shards:
-        if shard.postings.vocabulary_terms != vocabulary_terms:
+        if shard.postings.vocabulary_terms != posting_terms:
             raise IndexFormatError(
                 f"{folder}: shard {shard.entry.shard} was built for {shard.postings.vocabulary_terms} terms, not "
-                f"{vocabulary_terms}."
+                f"{posting_terms}; all shards of an index have captions, or none has."
             )
     _refuse_repeated_ids(shards)
     generation = read_manifest(folder).generation + 1 if (folder / MANIFEST_NAME).exists() else 1
@@ -193,6 +210,7 @@ def publish(
         vocabulary_terms=vocabulary_terms,
         settings=asdict(settings),
         shards=tuple(entries),
+        captions=captions,
     )
     write_manifest(folder, manifest)
     return manifest

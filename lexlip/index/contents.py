@@ -29,7 +29,7 @@ class IndexedDocument:
 
 
 class ShardContents:
-    """The documents of one shard by position, decoded at once: 5 bytes a posting.
+    """The lexicon vectors of one shard by position, decoded at once: 5 bytes a posting. Captions are not among them.
 
     Attributes:
         shard: number of the shard.
@@ -40,12 +40,15 @@ class ShardContents:
         step: the weight of one impact unit.
     """
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, vocabulary_terms: int) -> None:
         """Use `read_contents`."""
         self._stored = shard.stored
         self.shard = shard.entry.shard
         self.step = shard.postings.step
-        self.starts, self.terms, self.impacts = shard.postings.all_documents()
+        starts, terms, impacts = shard.postings.all_documents()
+        of_lexicon = terms < vocabulary_terms
+        self.starts = np.concatenate([[0], np.cumsum(of_lexicon)])[starts]
+        self.terms, self.impacts = terms[of_lexicon], impacts[of_lexicon]
         deleted = np.zeros(shard.documents, bool) if shard.deleted is None else shard.deleted
         self.live = ~deleted
 
@@ -72,5 +75,6 @@ def read_contents(path: str | Path) -> Iterator[ShardContents]:
         IndexFormatError: no index there, or a file is missing or damaged.
     """
     folder = Path(path)
-    for entry in read_manifest(folder).shards:
-        yield ShardContents(Shard(folder, entry))
+    manifest = read_manifest(folder)
+    for entry in manifest.shards:
+        yield ShardContents(Shard(folder, entry), manifest.vocabulary_terms)

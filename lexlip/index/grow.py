@@ -7,17 +7,22 @@ Files of earlier states
 stay until `remove_unreferenced` is asked for.
 """
 
+from __future__ import annotations
+
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from lexlip.errors import IndexFormatError
+from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.build import build_shard, order_and_write, shard_stem
+from lexlip.index.caption_postings import CaptionIndexing
+from lexlip.index.caption_statistics import CAPTIONS_KIND, write_caption_counts
 from lexlip.index.exact_weights import write_exact_weights
 from lexlip.index.identifiers import hash_ids, identifier_arrays
 from lexlip.index.manifest import MANIFEST_NAME, FileEntry, Manifest, ShardEntry, read_manifest, write_manifest
@@ -27,8 +32,11 @@ from lexlip.index.settings import BuildSettings
 from lexlip.index.shard import Shard, write_tombstones
 from lexlip.index.stored import StoredWriter
 
+if TYPE_CHECKING:
+    from lexlip.vocabulary import Vocabulary
+
 _LOCK_NAME = "index.lock"
-_SUFFIXES = ("postings", "stored", "ids", "weights", "deleted")
+_SUFFIXES = ("postings", "stored", "ids", "weights", "deleted", CAPTIONS_KIND)
 
 
 @contextmanager
@@ -62,6 +70,7 @@ def add_documents(
     vector_files: Sequence[str | Path],
     *,
     settings: BuildSettings | None = None,
+    vocabulary: Vocabulary | None = None,
     progress: bool = False,
 ) -> Manifest:
     """Adds the documents of vector files as a new shard, the last one. A document whose id is in the index replaces
@@ -71,17 +80,25 @@ def add_documents(
         path: the index folder.
         vector_files: LexiconVector Parquet files, made with the model of the index.
         settings: how the shard is built; None takes those of the index.
+        vocabulary: of the index, needed if it has captions: those of the new documents are weighed by its parameters.
         progress: print the steps.
 
     Returns:
         the new published state.
 
     Raises:
-        DataError: as `build_shard`.
+        DataError: as `build_shard`; no vocabulary for an index with captions.
+        VocabularyError: another vocabulary than that of the index.
         IndexFormatError: no index there, or it is damaged.
     """
     folder = Path(path)
     with _changing(folder) as manifest:
+        captions = None
+        if manifest.captions is not None:
+            if vocabulary is None:
+                raise DataError(f"{folder}: has captions; give add_documents the vocabulary that cuts new ones.")
+            vocabulary.require_same(manifest.vocabulary_fingerprint, f"the index {folder}")
+            captions = CaptionIndexing(manifest.captions, vocabulary)
         number = max((entry.shard for entry in manifest.shards), default=-1) + 1
         added = build_shard(
             vector_files,
@@ -89,6 +106,7 @@ def add_documents(
             number,
             settings or BuildSettings(**manifest.settings),
             vocabulary_terms=manifest.vocabulary_terms,
+            captions=captions,
             progress=progress,
         )
         fresh = Shard(folder, added)
@@ -204,13 +222,16 @@ def _merge(folder: Path, shards: Sequence[Shard], number: int, manifest: Manifes
         np.concatenate(impacts),
         maximum_weight,
         settings,
-        manifest.vocabulary_terms,
+        manifest.posting_terms,
         report,
     )
     all_hashes = np.concatenate([np.empty(0, np.uint64), *hashes])
     identifiers = write_sections(folder, stem, "ids", {**parts, **identifier_arrays(all_hashes)})
     exact = _merged_exact_weights(folder, stem, shards)
-    return ShardEntry(number, starts.size - 1, 0, postings, stored_entry, identifiers, exact)
+    counts = None
+    if manifest.captions is not None:
+        counts = write_caption_counts(folder, stem, starts, all_terms, manifest.captions)
+    return ShardEntry(number, starts.size - 1, 0, postings, stored_entry, identifiers, exact, captions=counts)
 
 
 def _on_scale(shard: Shard, impacts: np.ndarray, maximum_weight: float, impact_bits: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lexlip.errors import IndexFormatError, QueryError
+from lexlip.index.caption_statistics import CaptionStatistics
 from lexlip.index.manifest import Manifest, read_manifest
 from lexlip.index.query import query_arrays
 from lexlip.index.shard import Shard
@@ -225,7 +227,10 @@ class Index:
         return self._shards[number], int(position - self._first[number])
 
     def contributions(self, position: int, terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """[len(terms)] float32: each query term's part of the score of the document; 0 where it lacks the term."""
+        """[len(terms)] float32: each query term's part of the score of the document; 0 where it lacks the term.
+
+        In a fused query those from `manifest.captions.first_term` on are captions' parts.
+        """
         shard, local = self._locate(position)
         impacts = shard.postings.impacts(local, np.asarray(terms).astype(np.int64))
         return (np.asarray(weights, np.float64) * impacts * shard.postings.step).astype(np.float32)
@@ -268,8 +273,22 @@ class Index:
         return None
 
     def vector(self, position: int) -> LexiconVector:
-        """The indexed vector of a document: pruned, quantised, weights as floats again."""
+        """The indexed lexicon vector of a document: pruned, quantised, weights as floats again."""
         shard, local = self._locate(position)
         impacts = shard.postings.impacts(local, np.arange(self.manifest.vocabulary_terms))
         terms = np.flatnonzero(impacts).astype(np.int32)
         return LexiconVector(terms, (impacts[terms] * shard.postings.step).astype(np.float32))
+
+    @cached_property
+    def captions(self) -> CaptionStatistics | None:
+        """What `fuse` must know to search captions too; None when they are not indexed.
+
+        Counted over the opened shards: open all of them for the statistics of the index.
+
+        Raises:
+            IndexFormatError: the counts of a shard are damaged.
+        """
+        if self.manifest.captions is None:
+            return None
+        counts = [shard.caption_counts for shard in self._shards if shard.caption_counts is not None]
+        return CaptionStatistics.read(self.manifest.captions, counts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lexlip.errors import IndexFormatError
+from lexlip.index.caption_field import CaptionField, posting_terms_of
 from lexlip.index.checksum import checksum_text
 
 MANIFEST_NAME = "index.json"
@@ -38,6 +39,7 @@ class ShardEntry:
         identifiers: where to find an id, and where a row of the stored fields begins.
         exact_weights: finer weights for reranking, or None.
         tombstones: which documents are deleted, or None.
+        captions: how many documents have each term in their captions, or None without a caption field.
     """
 
     shard: int
@@ -48,11 +50,12 @@ class ShardEntry:
     identifiers: FileEntry
     exact_weights: FileEntry | None = None
     tombstones: FileEntry | None = None
+    captions: FileEntry | None = None
 
     @property
     def files(self) -> list[FileEntry]:
         """All files of the shard."""
-        optional = [self.exact_weights, self.tombstones]
+        optional = [self.exact_weights, self.tombstones, self.captions]
         return [self.postings, self.stored, self.identifiers, *[entry for entry in optional if entry is not None]]
 
     def to_json(self) -> dict[str, Any]:
@@ -63,8 +66,8 @@ class ShardEntry:
     def from_json(cls, record: dict[str, Any]) -> "ShardEntry":
         """Reads what `to_json` wrote."""
         optional = {
-            name: None if record[name] is None else FileEntry(**record[name])
-            for name in ("exact_weights", "tombstones")
+            name: None if record.get(name) is None else FileEntry(**record[name])
+            for name in ("exact_weights", "tombstones", "captions")
         }
         always = {name: FileEntry(**record[name]) for name in ("postings", "stored", "identifiers")}
         return cls(
@@ -72,8 +75,7 @@ class ShardEntry:
             documents=record["documents"],
             deleted=record["deleted"],
             **always,
-            exact_weights=optional["exact_weights"],
-            tombstones=optional["tombstones"],
+            **optional,
         )
 
 
@@ -84,9 +86,10 @@ class Manifest:
     Attributes:
         generation: 1 for the first state published in a folder.
         vocabulary_fingerprint, model_fingerprint: what the vectors were made with.
-        vocabulary_terms: size of the vocabulary; term ids are below it.
+        vocabulary_terms: size of the vocabulary; term ids of lexicon vectors are below it.
         settings: the `BuildSettings` the index was published with, as a dictionary.
         shards: in the order in which positions count through them.
+        captions: how captions became postings of their own, or None when they did not.
     """
 
     generation: int
@@ -95,11 +98,17 @@ class Manifest:
     vocabulary_terms: int
     settings: dict[str, Any]
     shards: tuple[ShardEntry, ...]
+    captions: CaptionField | None = None
 
     @property
     def documents(self) -> int:
         """Documents that can be found: deleted ones are not counted."""
         return sum(entry.documents - entry.deleted for entry in self.shards)
+
+    @property
+    def posting_terms(self) -> int:
+        """Ids that posting lists may have: the lexicon's and, with a caption field, those of captions' words."""
+        return posting_terms_of(self.vocabulary_terms, self.captions)
 
     @property
     def quantisation(self) -> dict[str, Any]:
@@ -162,6 +171,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         vocabulary_terms=record["vocabulary_terms"],
         settings=record["settings"],
         shards=tuple(ShardEntry.from_json(entry) for entry in record["shards"]),
+        captions=None if record.get("captions") is None else CaptionField(**record["captions"]),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from lexlip.errors import IndexFormatError
+from lexlip.index.caption_statistics import CAPTIONS_KIND
 from lexlip.index.exact_weights import ExactWeights
 from lexlip.index.identifiers import candidate_positions
 from lexlip.index.manifest import FileEntry, ShardEntry
@@ -28,6 +29,7 @@ class Shard:
         documents: positions in it, deleted documents included.
         postings: its posting lists.
         stored: its stored fields.
+        caption_counts: from which idf follows, or None without a caption field.
     """
 
     def __init__(self, folder: Path, entry: ShardEntry) -> None:
@@ -48,6 +50,7 @@ class Shard:
                 f"{self.postings.documents} by "
                 f"{entry.postings.name} and {self.identifiers['hashes'].size} by {entry.identifiers.name}."
             )
+        self.caption_counts = None if entry.captions is None else Sections(folder, entry.captions, CAPTIONS_KIND)
         self.deleted: np.ndarray | None = None
         self._live = _ALL_LIVE
         self._identifiers_checked = False

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lexlip.errors import IndexFormatError
+from lexlip.index.caption_statistics import CAPTIONS_KIND
 from lexlip.index.manifest import ShardEntry, read_manifest
 from lexlip.index.sections import Sections
 from lexlip.index.stored import StoredFields
@@ -34,6 +35,9 @@ def _checks(folder: Path, entry: ShardEntry) -> Iterator[str | None]:
     if entry.tombstones is not None:
         tombstones = entry.tombstones
         yield _problem(lambda: Sections(folder, tombstones, "deleted").verify())
+    if entry.captions is not None:
+        captions = entry.captions
+        yield _problem(lambda: Sections(folder, captions, CAPTIONS_KIND).verify())
 
 
 def _problem(check: Callable[[], None]) -> str | None:
