@@ -12,6 +12,7 @@ from lexlip.data.sources import open_pairs
 from lexlip.evaluation.retrieval import RetrievalEvaluation
 from lexlip.training import runs
 from lexlip.training.run import Run
+from lexlip.vocabulary import Vocabulary
 from pipelines.compare_clip import CompareClip, describe_comparison, write_comparison
 from pipelines.comparison_settings import within_demo
 from pipelines.demo_data import DemoData, draw_demo_data
@@ -65,7 +66,7 @@ def run_demo(out: Path, settings: DemoSettings) -> dict:
     """Runs all stages that have not finished and writes `summary.json`, which it returns."""
     log, places = StageLog(out), Places(out)
     drawn = str(settings.data)
-    indexed = f"{IMAGE_TERMS} terms an image, {IMPACT_BITS} bits, {settings.shards} shard(s)"
+    indexed = f"{IMAGE_TERMS} terms an image and captions, {IMPACT_BITS} bits, {settings.shards} shard(s)"
     lexlip_run, clip_run = runs.demo(), runs.demo_clip()
     log.run("data", drawn, lambda: draw_demo_data(out / "data", settings.data))
     log.run("vocabulary", lexlip_run.fingerprint, lambda: _learn_vocabulary(lexlip_run, places))
@@ -106,7 +107,8 @@ def _learn_vocabulary(run: Run, places: Places) -> None:
 
 def _encode(places: Places, settings: DemoSettings) -> None:
     encode_corpus(places.out / "lexlip", str(places.val), places.out / "vectors", EncodeSettings())
-    build_index(places.out / "vectors", places.out / "index", settings.shards, IMPACT_BITS)
+    vocabulary = Vocabulary.load(places.out / "lexlip")
+    build_index(places.out / "vectors", places.out / "index", settings.shards, IMPACT_BITS, vocabulary)
 
 
 def _evaluate(places: Places) -> None:

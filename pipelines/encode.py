@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from lexlip.vocabulary import Vocabulary
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require
 from pipelines.encoding import ActorSettings, EncodeSettings, encode_corpus
@@ -29,6 +30,7 @@ class Encode:
         index: folder for the index; not used with dense vectors.
         shards: shards of the index.
         impact_bits: bits of a quantised weight, 4 to 8.
+        captions: index the words of the corpus' captions too, so that a search can weigh both.
         settings: what becomes a document.
         actors: the processes that hold the model.
     """
@@ -39,6 +41,7 @@ class Encode:
     index: Path = DEMO / "index"
     shards: int = 1
     impact_bits: int = 8
+    captions: bool = False
     settings: Annotated[EncodeSettings, tyro.conf.arg(name="")] = field(default_factory=EncodeSettings)
     actors: Annotated[ActorSettings, tyro.conf.arg(name="")] = field(default_factory=ActorSettings)
 
@@ -50,7 +53,8 @@ def main() -> None:
     with cluster_session():
         encode_corpus(job.model, job.data, job.vectors, job.settings, job.actors)
         if EncodingRecord.load(job.vectors).kind == "lexlip":
-            build_index(job.vectors, job.index, job.shards, job.impact_bits)
+            caption_vocabulary = Vocabulary.load(job.model) if job.captions else None
+            build_index(job.vectors, job.index, job.shards, job.impact_bits, caption_vocabulary)
 
 
 if __name__ == "__main__":

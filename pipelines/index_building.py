@@ -7,11 +7,15 @@ import numpy as np
 import ray
 
 from lexlip.errors import DataError
-from lexlip.index import BuildSettings, Manifest, ShardEntry, build_shard, publish
+from lexlip.index import BuildSettings, CaptionIndexing, Manifest, ShardEntry, build_shard, measure_captions, publish
+from lexlip.index.caption_postings import CaptionLengths
+from lexlip.vocabulary import Vocabulary
 from pipelines.vector_parts import EncodingRecord, finished_parts, read_report
 
 
-def build_index(vectors: Path, index: Path, shards: int, impact_bits: int) -> Manifest:
+def build_index(
+    vectors: Path, index: Path, shards: int, impact_bits: int, caption_vocabulary: Vocabulary | None = None
+) -> Manifest:
     """Builds all shards of an index and publishes it; an index that is already there is replaced in one step.
 
     Args:
@@ -19,9 +23,12 @@ def build_index(vectors: Path, index: Path, shards: int, impact_bits: int) -> Ma
         index: the index folder.
         shards: how many; each takes consecutive parts, about equally many documents.
         impact_bits: bits of a quantised weight.
+        caption_vocabulary: the vectors' vocabulary, if the words of captions are indexed too.
 
     Raises:
-        DataError: the vectors are dense, unfinished, or in fewer parts than there are to be shards.
+        DataError: the vectors are dense, unfinished, or in fewer parts than there are to be shards; captions are to be
+            indexed and there are none.
+        VocabularyError: another vocabulary than that of the vectors.
     """
     began = time.perf_counter()
     record = EncodingRecord.load(vectors)
@@ -32,11 +39,16 @@ def build_index(vectors: Path, index: Path, shards: int, impact_bits: int) -> Ma
     # One scale for all shards, so that scores of different shards are comparable to the last bit.
     settings = BuildSettings(impact_bits=impact_bits, maximum_weight=max(report.maximum_weight for report in reports))
     groups = shard_groups([report.documents for report in reports], shards)
+    files = [[parts[number] for number in group] for group in groups]
+    captions = None
+    if caption_vocabulary is not None:
+        caption_vocabulary.require_same(record.vocabulary_fingerprint, str(vectors))
+        lengths = ray.get([_measure_one.remote(own, caption_vocabulary) for own in files])
+        field = sum(lengths[1:], lengths[0]).field(caption_vocabulary, settings.maximum_weight)
+        captions = CaptionIndexing(field, caption_vocabulary)
     tasks = [
-        _build_one.remote(
-            [parts[number] for number in group], index.absolute(), shard, settings, record.vocabulary_terms
-        )
-        for shard, group in enumerate(groups)
+        _build_one.remote(own, index.absolute(), shard, settings, record.vocabulary_terms, captions)
+        for shard, own in enumerate(files)
     ]
     manifest = publish(
         index,
@@ -45,6 +57,7 @@ def build_index(vectors: Path, index: Path, shards: int, impact_bits: int) -> Ma
         model_fingerprint=record.model_fingerprint,
         settings=settings,
         vocabulary_terms=record.vocabulary_terms,
+        captions=captions.field if captions is not None else None,
     )
     seconds = time.perf_counter() - began
     print(f"index: {manifest.documents:,} documents in {shards} shard(s) -> {index}, {seconds:.1f} s", flush=True)
@@ -71,7 +84,17 @@ def shard_groups(documents: list[int], shards: int) -> list[list[int]]:
 
 
 @ray.remote(num_cpus=1)
+def _measure_one(parts: list[Path], vocabulary: Vocabulary) -> CaptionLengths:
+    return measure_captions(parts, vocabulary)
+
+
+@ray.remote(num_cpus=1)
 def _build_one(
-    parts: list[Path], index: Path, shard: int, settings: BuildSettings, vocabulary_terms: int
+    parts: list[Path],
+    index: Path,
+    shard: int,
+    settings: BuildSettings,
+    vocabulary_terms: int,
+    captions: CaptionIndexing | None,
 ) -> ShardEntry:
-    return build_shard(parts, index, shard, settings, vocabulary_terms=vocabulary_terms)
+    return build_shard(parts, index, shard, settings, vocabulary_terms=vocabulary_terms, captions=captions)

@@ -16,6 +16,7 @@ from serve.encoding import UnavailableError
 from serve.guard import Guard
 from serve.operating import health_routes
 from serve.schemas import (
+    CAPTIONS_SHARE,
     LARGEST_K,
     LARGEST_TEXT,
     EncodeAnswer,
@@ -125,8 +126,9 @@ def _search_routes(api: FastAPI, service: SearchService) -> None:
         k: int = Query(10, ge=1, le=LARGEST_K),
         explain: bool = False,
         require_complete: bool = False,
+        captions: float = Query(0.0, ge=0, le=1, description=CAPTIONS_SHARE),
     ) -> Response:
-        options = SearchOptions(k=k, explain=explain, require_complete=require_complete)
+        options = SearchOptions(k=k, explain=explain, require_complete=require_complete, captions=captions)
         return _json(await service.search_text(q.strip(), options))
 
     @api.post(

@@ -29,6 +29,7 @@ class Corpus:
         self.index = index
         self.number: int = index.manifest.generation
         self.stored_fields = index.stored_fields
+        self.captions = index.captions
 
     @classmethod
     def open(cls, folder: str | Path, model: ModelFacts) -> Corpus:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from lexlip.vocabulary import Vocabulary
+
+Field = Literal["lexicon", "captions"]
 
 
 @dataclass(frozen=True)
@@ -16,20 +19,23 @@ class QueryWord:
         word: as a person reads it.
         columns: indices into the query's terms.
         weight: sum of the pieces' weights.
+        field: where it is looked for: in what the model sees, or in what people wrote.
     """
 
     word: str
     columns: tuple[int, ...]
     weight: float
+    field: Field = "lexicon"
 
 
 @dataclass(frozen=True)
 class WordShare:
-    """What one word added to one score; `share` is its part of the sum of all words' contributions, 0 to 1."""
+    """What one word of one field added to one score; `share` is its part of the sum of all contributions, 0 to 1."""
 
     word: str
     contribution: float
     share: float
+    field: Field
 
 
 def group_words(
@@ -67,9 +73,9 @@ def explain_hit(words: Sequence[QueryWord], contributions: np.ndarray) -> list[W
     """
     # Plain numbers: indexing an array once per word costs ten times as much.
     parts = contributions.tolist()
-    sums = [(word.word, sum(parts[column] for column in word.columns)) for word in words]
+    sums = [(word, sum(parts[column] for column in word.columns)) for word in words]
     total = sum(value for _, value in sums if value > 0)
     if total <= 0:
         return []
-    shares = [WordShare(word, value, value / total) for word, value in sums if value > 0]
+    shares = [WordShare(word.word, value, value / total, word.field) for word, value in sums if value > 0]
     return sorted(shares, key=lambda share: -share.contribution)

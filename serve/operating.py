@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from fastapi import FastAPI, Response
 
 from lexlip.errors import LexLIPError
+from serve.corpus import Corpus
 from serve.fanout import Outcome, Reply, ask_all
-from serve.schemas import Health, StatsAnswer
+from serve.schemas import CaptionFacts, Health, StatsAnswer
 from serve.service import SearchService
 
 
@@ -51,10 +53,22 @@ def health_routes(api: FastAPI, service: SearchService) -> None:
             vocabulary_fingerprint=manifest.vocabulary_fingerprint,
             vocabulary_terms=len(service.vocabulary),
             stored_fields=corpus.stored_fields,
+            captions=caption_facts(corpus),
             capacity=service.settings.capacity,
             refused_generation=service.keeper.refused,
             shard_deployments=[{"outcome": reply.outcome.value, **(reply.value or {})} for reply in replies],
         )
+
+
+def caption_facts(corpus: Corpus) -> CaptionFacts | None:
+    """What the index holds of captions."""
+    statistics = corpus.captions
+    if statistics is None:
+        return None
+    field, used = statistics.field, int(np.count_nonzero(statistics.frequencies))
+    return CaptionFacts(
+        documents=statistics.documents, terms=used, mean_length=field.mean_length, k1=field.k1, b=field.b
+    )
 
 
 async def _describe_shards(service: SearchService) -> list[Reply]:

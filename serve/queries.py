@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lexlip.errors import QueryError
+from lexlip.index.caption_statistics import CaptionStatistics
+from lexlip.index.fusion import fuse, said_pieces
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 from serve.explaining import QueryWord, group_words
@@ -24,29 +26,36 @@ class ExcludedWord:
 
 @dataclass(frozen=True)
 class Query:
-    """A query over the vocabulary.
+    """A query over the vocabulary or, once captions have a share, over both fields of the index.
 
     Attributes:
         terms: [T] int32, ascending. weights: [T] float32, positive.
         words: the terms as whole words, heaviest first.
+        said: what to look for in captions: terms of the vocabulary, and how much each counts.
+        spoken: the words that were said, with their piece ids.
         excluded: words that no hit may show.
     """
 
     terms: np.ndarray
     weights: np.ndarray
     words: tuple[QueryWord, ...]
+    said: LexiconVector
+    spoken: tuple[tuple[str, tuple[int, ...]], ...] = ()
     excluded: tuple[ExcludedWord, ...] = ()
 
     def __len__(self) -> int:
         return len(self.terms)
 
 
-def query_of_vector(
-    vocabulary: Vocabulary, vector: LexiconVector, spoken: Sequence[tuple[str, Sequence[int]]] = ()
-) -> Query:
-    """A query with an encoded vector; `spoken` are the words of the text it came from, with their piece ids."""
+def query_of_vector(vocabulary: Vocabulary, vector: LexiconVector, text: str | None = None) -> Query:
+    """A query with an encoded vector; `text` is what it came from, if it was no picture.
+
+    Captions are searched for the words of the text or, for a picture, for the terms of its vector.
+    """
     terms, weights = np.asarray(vector.terms, np.int32), np.asarray(vector.weights, np.float32)
-    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)))
+    said = vector if text is None else said_pieces(vocabulary, text)
+    spoken = () if text is None else tuple(vocabulary.words_of(text))
+    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), said, spoken)
 
 
 def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query:
@@ -72,7 +81,27 @@ def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query
         raise QueryError("a query needs at least one term with a weight above zero.")
     terms = np.array(sorted(weight_of), np.int32)
     weights = np.array([weight_of[int(term)] for term in terms], np.float32)
-    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), tuple(excluded))
+    words = tuple(group_words(vocabulary, terms, weights, spoken))
+    return Query(terms, weights, words, LexiconVector(terms, weights), tuple(spoken), tuple(excluded))
+
+
+def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatistics | None, share: float) -> Query:
+    """The query over both fields of an index, captions having a share of the score.
+
+    Raises:
+        QueryError: captions are asked for that the index does not have.
+    """
+    if share == 0:
+        return query
+    fused = fuse(LexiconVector(query.terms, query.weights), query.said, captions, share)
+    fields, terms = np.divmod(fused.terms, len(vocabulary))
+    seen = int(np.searchsorted(fields, 1))
+    words = group_words(vocabulary, terms[:seen], fused.weights[:seen], query.spoken)
+    words += [
+        replace(word, columns=tuple(seen + column for column in word.columns), field="captions")
+        for word in group_words(vocabulary, terms[seen:], fused.weights[seen:], query.spoken)
+    ]
+    return replace(query, terms=fused.terms, weights=fused.weights, words=tuple(words))
 
 
 def pieces_of(vocabulary: Vocabulary, word: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -12,6 +12,7 @@ LARGEST_TERMS = 256
 LARGEST_WEIGHT = 100.0
 LARGEST_ID = 1024
 LARGEST_FILTERS = 16
+CAPTIONS_SHARE = "Share of the score for words that the pictures' captions say (BM25); 0 leaves captions alone."
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LARGEST_TEXT)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -27,6 +28,7 @@ class SearchOptions(BaseModel):
     k: int = Field(10, ge=1, le=LARGEST_K, description="How many pictures to return.")
     explain: bool = Field(False, description="Say for every hit which words made up its score.")
     require_complete: bool = Field(False, description="Answer 503 instead of a partial answer when a shard is missing.")
+    captions: float = Field(0.0, ge=0, le=1, description=CAPTIONS_SHARE)
     filters: dict[str, FilterValue] = Field(
         default_factory=dict,
         max_length=LARGEST_FILTERS,
@@ -85,6 +87,7 @@ class Matched(BaseModel):
     word: str
     contribution: float
     share: float
+    field: Literal["lexicon", "captions"] = Field(description="Seen in the picture, or said in its captions.")
 
 
 class HitAnswer(BaseModel):
@@ -151,6 +154,16 @@ class HeatAnswer(BaseModel):
     peak: tuple[int, int] = Field(description="Row and column of the strongest patch.")
 
 
+class CaptionFacts(BaseModel):
+    """What is indexed of captions."""
+
+    documents: int = Field(description="Pictures with captions, deleted ones counted until shards are merged.")
+    terms: int = Field(description="Terms of the vocabulary that captions use.")
+    mean_length: float
+    k1: float
+    b: float
+
+
 class StatsAnswer(BaseModel):
     """What is being served."""
 
@@ -163,6 +176,7 @@ class StatsAnswer(BaseModel):
     vocabulary_fingerprint: str
     vocabulary_terms: int
     stored_fields: list[str]
+    captions: CaptionFacts | None = Field(None, description="None when captions cannot be searched.")
     capacity: int
     refused_generation: str | None = Field(None, description="Why a newly published generation is not served, if so.")
     shard_deployments: list[dict[str, Any]]

@@ -17,7 +17,7 @@ from serve.filters import FieldFilter, parse_filters
 from serve.generations import GenerationKeeper
 from serve.merging import Ranking, merge
 from serve.metrics import GatewayMetrics
-from serve.queries import Query, pieces_of, query_of_terms, query_of_vector
+from serve.queries import Query, pieces_of, query_of_terms, query_of_vector, with_captions
 from serve.schemas import (
     EncodeAnswer,
     HeatAnswer,
@@ -70,7 +70,7 @@ class SearchService:
         """Pictures for words."""
         clock = StageClock()
         vector = await self.encoding.text(text)
-        query = query_of_vector(self.vocabulary, vector, self.vocabulary.words_of(text))
+        query = query_of_vector(self.vocabulary, vector, text)
         clock.lap("encode")
         return await self._answer(query, QueryAnswer(text=text, **self._echo(query)), options, clock)
 
@@ -101,7 +101,7 @@ class SearchService:
     async def encode_text(self, text: str) -> EncodeAnswer:
         """The lexicon vector of a text."""
         clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.text(text), self.vocabulary.words_of(text))
+        query = query_of_vector(self.vocabulary, await self.encoding.text(text), text)
         clock.lap("encode")
         return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
 
@@ -149,7 +149,8 @@ class SearchService:
         self, query: Query, echo: QueryAnswer, options: SearchOptions, clock: StageClock, without: str | None = None
     ) -> SearchAnswer:
         filters = parse_filters(options.filters)
-        corpus, ranking, counts = await self._rank(query, filters, options.k + (without is not None), clock)
+        wanted = options.k + (without is not None)
+        corpus, query, ranking, counts = await self._rank(query, options.captions, filters, wanted, clock)
         if options.require_complete and counts.ok < counts.total:
             raise IncompleteError(
                 f"{counts.total - counts.ok} of {counts.total} shards did not answer "
@@ -166,7 +167,7 @@ class SearchService:
             for (position, _, _), hit in zip(kept, hits, strict=True):
                 parts = corpus.contributions(position, query.terms, query.weights)
                 hit.matched = [
-                    Matched(word=share.word, contribution=share.contribution, share=share.share)
+                    Matched(word=share.word, contribution=share.contribution, share=share.share, field=share.field)
                     for share in explain_hit(query.words, parts)
                 ]
             clock.lap("explain")
@@ -175,15 +176,25 @@ class SearchService:
         return SearchAnswer(query=echo, hits=hits, shards=counts, generation=corpus.number, took_ms=took)
 
     async def _rank(
-        self, query: Query, filters: tuple[FieldFilter, ...], k: int, clock: StageClock
-    ) -> tuple[Corpus, Ranking, ShardCounts]:
-        """Asks all shards for one generation; follows to a newer one when a shard can no longer get it."""
+        self, query: Query, captions: float, filters: tuple[FieldFilter, ...], k: int, clock: StageClock
+    ) -> tuple[Corpus, Query, Ranking, ShardCounts]:
+        """Asks all shards for one generation; follows to a newer one when a shard can no longer get it.
+
+        What words of captions weigh follows from a generation's statistics: all shards are asked the same.
+        """
+        unfused = query
         deadline = asyncio.get_running_loop().time() + self.settings.deadline_ms / 1000
         for attempt in range(GENERATION_TRIES):
             corpus = self.keeper.current
+            query = with_captions(self.vocabulary, unfused, corpus.captions, captions)
             if not len(query):
                 everything = len(corpus.index.manifest.shards)
-                return corpus, Ranking.empty(), ShardCounts(total=everything, ok=everything, timed_out=0, failed=0)
+                return (
+                    corpus,
+                    query,
+                    Ranking.empty(),
+                    ShardCounts(total=everything, ok=everything, timed_out=0, failed=0),
+                )
             remaining = deadline - asyncio.get_running_loop().time()
             asked = ShardQuery(
                 corpus.number,
@@ -208,7 +219,7 @@ class SearchService:
         ranking = merge([answer.ranking for answer in answers if answer.ranking is not None], k)
         counts = self._count(corpus, replies)
         clock.lap("merge")
-        return corpus, ranking, counts
+        return corpus, query, ranking, counts
 
     def _count(self, corpus: Corpus, replies: Sequence[Reply]) -> ShardCounts:
         counts = dict.fromkeys(Outcome, 0)

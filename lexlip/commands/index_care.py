@@ -1,13 +1,13 @@
 """`lexlip index`: building an index from vectors, and looking after it."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from lexlip.index import BuildSettings, build_shard, publish
+from lexlip.index import BuildSettings, CaptionIndexing, build_shard, measure_captions, publish
 from lexlip.index.grow import delete_documents, merge_shards, remove_unreferenced, unreferenced_files
 from lexlip.index.manifest import read_manifest
 from lexlip.index.verify import verify_index
@@ -25,6 +25,7 @@ class Build:
         index: the index folder; an index there is replaced in one step.
         vocabulary: a model folder, or any folder with the vocab.txt of the vectors.
         model_fingerprint: what made the vectors, as the index remembers it.
+        captions: index the words of the column `captions` too, for `lexlip search --captions`.
         settings: pruning, quantisation and layout.
     """
 
@@ -32,20 +33,33 @@ class Build:
     index: Path
     vocabulary: Path
     model_fingerprint: str = NO_MODEL
+    captions: bool = False
     settings: Annotated[BuildSettings, tyro.conf.arg(name="")] = field(default_factory=BuildSettings)
 
     def run(self) -> int:
         """Builds and publishes."""
         vocabulary = Vocabulary.load(self.vocabulary)
-        terms = len(vocabulary)
-        entry = build_shard(self.vectors, self.index, 0, self.settings, vocabulary_terms=terms, progress=True)
+        captions = None
+        if self.captions:
+            field = measure_captions(self.vectors, vocabulary).field(vocabulary, self.settings.maximum_weight)
+            captions = CaptionIndexing(field, vocabulary)
+        entry = build_shard(
+            self.vectors,
+            self.index,
+            0,
+            self.settings,
+            vocabulary_terms=len(vocabulary),
+            captions=captions,
+            progress=True,
+        )
         manifest = publish(
             self.index,
             [entry],
             vocabulary_fingerprint=vocabulary.fingerprint,
             model_fingerprint=self.model_fingerprint,
             settings=self.settings,
-            vocabulary_terms=terms,
+            vocabulary_terms=len(vocabulary),
+            captions=captions.field if captions is not None else None,
         )
         print(f"{self.index}: generation {manifest.generation} with {manifest.documents} documents")
         return 0
@@ -90,6 +104,8 @@ class Info:
             f"vocabulary {manifest.vocabulary_fingerprint} ({manifest.vocabulary_terms} terms), model "
             f"{manifest.model_fingerprint}"
         )
+        if manifest.captions is not None:
+            print("captions " + ", ".join(f"{name} {value}" for name, value in asdict(manifest.captions).items()))
         print("settings " + ", ".join(f"{name} {value}" for name, value in manifest.settings.items()))
         for entry in manifest.shards:
             size = entry.postings.bytes / max(1, entry.documents)

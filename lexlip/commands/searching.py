@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from lexlip.errors import DataError, ModelError, QueryError
-from lexlip.index import Index
+from lexlip.index import Index, fuse, said_pieces
 from lexlip.tables import LexiconVector
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Search:
         image: the query is a picture.
         k: how many hits.
         query_terms: heaviest terms of the query that are searched.
+        captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
         json: print one JSON object a hit.
     """
 
@@ -42,22 +43,31 @@ class Search:
     image: bool = False
     k: int = 10
     query_terms: int = QUERY_TERMS
+    captions: float = 0.0
     json: bool = False
 
     def run(self) -> int:
         """Prints the hits, best first, each with the words that it was found by."""
         index, model = open_both(self.index, self.model)
-        vector = encode_query(model, self.query, self.image, self.query_terms)
-        hits = index.search(vector.terms, vector.weights, self.k)
+        lexicon = encode_query(model, self.query, self.image, self.query_terms)
+        said = lexicon if self.image else said_pieces(model.vocabulary, self.query)
+        query = fuse(lexicon, said, index.captions, self.captions)
+        hits = index.search(query.terms, query.weights, self.k)
         for position, score, stored in zip(
             hits.positions.tolist(), hits.scores.tolist(), index.stored(hits.positions.tolist()), strict=True
         ):
-            shares = word_shares(index, position, vector, model)
+            shares = word_shares(index, position, query, model)
             if self.json:
-                record = {"id": stored["id"], "score": score, "captions": stored.get("captions"), "words": dict(shares)}
+                record = {
+                    "id": stored["id"],
+                    "score": score,
+                    "captions": stored.get("captions"),
+                    "words": {share.word: share.contribution for share in shares if not share.said},
+                    "caption_words": {share.word: share.contribution for share in shares if share.said},
+                }
                 print(json.dumps(record, ensure_ascii=False))
             else:
-                words = " ".join(word for word, _ in shares[:WORDS_SHOWN])
+                words = " ".join(share.label for share in shares[:WORDS_SHOWN])
                 caption = next(iter(stored.get("captions") or ()), "") or ""
                 print(f"{score:.4f}  {stored['id']}  {caption[:CAPTION_WIDTH]}  [{words}]")
         return 0
@@ -74,6 +84,7 @@ class Explain:
         model: the model that made its vectors.
         image: the query is a picture.
         query_terms: heaviest terms of the query that are searched.
+        captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
     """
 
     id: tyro.conf.Positional[str]
@@ -82,17 +93,19 @@ class Explain:
     model: Path
     image: bool = False
     query_terms: int = QUERY_TERMS
+    captions: float = 0.0
 
     def run(self) -> int:
         """Prints the words' contributions, largest first, then what each side has that the other lacks."""
         index, model = open_both(self.index, self.model)
         position = position_of(index, self.id, self.index)
         vector = encode_query(model, self.query, self.image, self.query_terms)
-        shares = word_shares(index, position, vector, model)
-        total = sum(contribution for _, contribution in shares)
+        said = vector if self.image else said_pieces(model.vocabulary, self.query)
+        shares = word_shares(index, position, fuse(vector, said, index.captions, self.captions), model)
+        total = sum(share.contribution for share in shares)
         print(f"score {total:.4f} = sum of query weight x picture weight over {len(shares)} shared word(s)")
-        for word, contribution in shares:
-            print(f"{contribution:.4f}  {contribution / total:6.1%}  {word}")
+        for share in shares:
+            print(f"{share.contribution:.4f}  {share.contribution / total:6.1%}  {share.label}")
         picture = index.vector(position)
         for side, own, other in (("query", vector, picture), ("picture", picture, vector)):
             alone = np.isin(own.terms, other.terms, invert=True)
@@ -150,8 +163,26 @@ def position_of(index: Index, id: str, folder: Path) -> int:
     return position
 
 
-def word_shares(index: Index, position: int, vector: LexiconVector, model: LexLIP) -> list[tuple[str, float]]:
+@dataclass(frozen=True)
+class WordShare:
+    """What one word adds to a score; `said` in the captions, or else a word of the picture's lexicon vector."""
+
+    word: str
+    contribution: float
+    said: bool
+
+    @property
+    def label(self) -> str:
+        """The word; in quotation marks if captions say it."""
+        return f'"{self.word}"' if self.said else self.word
+
+
+def word_shares(index: Index, position: int, query: LexiconVector, model: LexLIP) -> list[WordShare]:
     """The words that a document shares with a query, and what each adds to the score, largest first."""
-    parts = index.contributions(position, vector.terms, vector.weights)
-    order = np.argsort(-parts, kind="stable")
-    return [(model.vocabulary.term_of(int(vector.terms[at])), float(parts[at])) for at in order if parts[at] > 0]
+    parts = index.contributions(position, query.terms, query.weights)
+    fields, terms = np.divmod(query.terms, len(model.vocabulary))
+    return [
+        WordShare(model.vocabulary.term_of(int(terms[at])), float(parts[at]), bool(fields[at]))
+        for at in np.argsort(-parts, kind="stable")
+        if parts[at] > 0
+    ]
