@@ -18,6 +18,7 @@ import numpy as np
 import tyro
 
 from lexlip.errors import ModelError
+from lexlip.evaluation.caption_fusion import evaluate_fusion
 from lexlip.evaluation.classification import TEMPLATES, ClassificationEvaluation
 from lexlip.evaluation.lexicon import top_terms_in_captions
 from lexlip.evaluation.recall import best_answers
@@ -47,6 +48,8 @@ class Evaluate:
         image_terms: heaviest terms kept per image; all unless given. LexLIP only.
         query_terms: heaviest terms kept per caption; all unless given. LexLIP only.
         lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
+        captions: also measure searches that weigh captions: each asks among pictures known by their other captions.
+            LexLIP only.
         vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
         trec: folder for runs and judgements that `trec_eval` or `ir_measures` read; recall at k is their Success@k.
         classes: classify the pictures instead: "labels" for the labels of the data, "scenes:object" and the like for
@@ -63,6 +66,7 @@ class Evaluate:
     image_terms: int | None = None
     query_terms: int | None = None
     lookup: Path | None = None
+    captions: bool = False
     vectors: Path | None = None
     trec: Path | None = None
     classes: str | None = None
@@ -75,10 +79,12 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
     """Encodes the pairs on Ray and measures recall.
 
     Raises:
-        ModelError: the model is not usable, or a query lookup was given for a dense one.
+        ModelError: the model is not usable, or a query lookup or captions are asked of a dense one.
         VocabularyError: the query lookup was learned with another vocabulary.
         DataError: the data is not usable.
     """
+    if job.captions and load_model(job.model).kind != "lexlip":
+        raise ModelError(f"{job.model}: a dense model's scores do not add up with those of words; leave captions out")
     lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
     settings = EncodeSettings(thumbnail_pixels=0)
     with ExitStack() as stack:
@@ -94,6 +100,11 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
         if job.trec is not None:
             write_trec(encoded, job.trec)
         evaluation = evaluate_encoded(encoded, job.model)
+        if job.captions:
+            vocabulary = load_model(job.model).vocabulary
+            images, asking = list(encoded.images), list(encoded.caption_vectors)
+            fusion = evaluate_fusion(images, encoded.texts, asking, encoded.right, vocabulary)
+            evaluation = replace(evaluation, fusion=fusion)
         if lookup is None:
             return evaluation
         looked_up = replace(encoded, caption_vectors=lookup.encode_text(encoded.texts, top_terms=job.query_terms))
@@ -154,6 +165,14 @@ def describe(name: str, evaluation: RetrievalEvaluation) -> str:
         counts = evaluation.terms
         lines.append(f"  terms: {counts.image_mean:.1f} per image, {counts.text_mean:.1f} per text")
         lines.append(f"  top ten terms that occur in the image's captions: {evaluation.top_terms_in_captions:.1f} %")
+    if evaluation.fusion is not None:
+        lines.append(f"  {evaluation.fusion.queries:,} captions ask, the others of their image are indexed too:")
+        for fused in evaluation.fusion.shares:
+            shown = "   ".join(
+                f"{name} {recall.r1:6.2f} / {recall.r5:6.2f} / {recall.r10:6.2f}"
+                for name, recall in (("R@1/5/10", fused.exact), ("of impacts", fused.impacts))
+            )
+            lines.append(f"  captions {fused.captions:.1f}   {shown}")
     return "\n".join(lines)
 
 

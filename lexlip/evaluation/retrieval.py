@@ -4,8 +4,11 @@ Text to image: every caption is a query and has one right image. Image to text: 
 the rank of its best caption. Images without captions are no queries but stay in the way, as distractors.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from lexlip.errors import DataError
 from lexlip.evaluation.recall import Recall, ranks_of_right
 from lexlip.evaluation.similarity import dense_scores, sparse_scores
 from lexlip.tables import LexiconVector
+
+if TYPE_CHECKING:
+    from lexlip.evaluation.caption_fusion import CaptionFusion
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class RetrievalEvaluation:
         top_terms_in_captions: share of the ten heaviest terms of an image that occur in its own captions, in percent;
             None for a dense model.
         lookup: the same images and captions with queries from a query lookup instead of the text tower.
+        fusion: text to image with the other captions of every image indexed too.
     """
 
     text_to_image: Recall
@@ -46,7 +53,8 @@ class RetrievalEvaluation:
     captions: int
     terms: TermCounts | None = None
     top_terms_in_captions: float | None = None
-    lookup: "RetrievalEvaluation | None" = None
+    lookup: RetrievalEvaluation | None = None
+    fusion: CaptionFusion | None = None
 
     def to_json(self) -> dict:
         """`{"text_to_image": {"r1", "r5", "r10"}, "image_to_text": {...}, "terms": {"image_mean", "text_mean"}, ...}`.
@@ -65,6 +73,8 @@ class RetrievalEvaluation:
             record["top_terms_in_captions"] = self.top_terms_in_captions
         if self.lookup is not None:
             record["lookup"] = self.lookup.to_json()
+        if self.fusion is not None:
+            record["fusion"] = self.fusion.to_json()
         return record
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.caption_field import CaptionField, posting_terms_of
 from lexlip.index.caption_postings import CaptionIndexing
-from lexlip.index.caption_statistics import write_caption_counts
+from lexlip.index.caption_statistics import CaptionStatistics
 from lexlip.index.exact_weights import write_exact_weights
 from lexlip.index.identifiers import hash_ids, identifier_arrays
 from lexlip.index.manifest import MANIFEST_NAME, FileEntry, Manifest, ShardEntry, read_manifest, write_manifest
@@ -22,7 +22,7 @@ from lexlip.index.sections import write_sections
 from lexlip.index.settings import BuildSettings
 from lexlip.index.shard import Shard
 from lexlip.index.stored import StoredWriter
-from lexlip.index.vectors import read_vectors, stored_schema
+from lexlip.index.vectors import VectorRows, read_vectors, stored_schema
 
 _SMALLEST_WEIGHT = np.float32(1e-30)  # the maximum weight of a shard without postings
 
@@ -75,7 +75,8 @@ def build_shard(
         for rows in read_vectors(vector_files, vocabulary_terms):
             starts, row_terms, row_weights = keep_top_terms(rows.starts, rows.terms, rows.weights, settings.top_terms)
             if captions is not None:
-                starts, row_terms, row_weights = captions.append(starts, row_terms, row_weights, rows.fields)
+                cut = VectorRows(starts, row_terms, row_weights, rows.fields)
+                starts, row_terms, row_weights = captions.append(cut)
             stored.append(rows.fields)
             lengths.append(np.diff(starts))
             terms.append(row_terms)
@@ -98,7 +99,7 @@ def build_shard(
     posting_terms, caption_entry = vocabulary_terms, None
     if captions is not None:
         posting_terms = posting_terms_of(vocabulary_terms, captions.field)
-        caption_entry = write_caption_counts(folder, stem, starts, all_terms, captions.field)
+        caption_entry = CaptionStatistics.of_postings(captions.field, starts, all_terms).write(folder, stem)
     exact_entry = None
     if settings.keep_exact_weights:
         exact_entry = write_exact_weights(folder, stem, starts, all_terms, all_weights)

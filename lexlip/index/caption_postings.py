@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lexlip.errors import DataError
 from lexlip.index.caption_field import CaptionField
-from lexlip.index.vectors import read_vectors
+from lexlip.index.vectors import VectorRows, read_vectors
 
 if TYPE_CHECKING:
     from lexlip.vocabulary import Vocabulary  # here: shards search without a tokeniser
@@ -33,6 +33,17 @@ class CaptionLengths:
     documents: int
     pieces: int
     maximum_weight: float
+
+    @classmethod
+    def of_rows(cls, rows: VectorRows, vocabulary: Vocabulary) -> CaptionLengths:
+        """Measures some documents.
+
+        Raises:
+            DataError: there is no column of captions, or it is no list of texts.
+        """
+        lengths = count_captions(captions_of(rows.fields), vocabulary).lengths
+        largest = float(rows.weights.max(initial=0.0))
+        return cls(int(np.count_nonzero(lengths)), int(lengths.sum()), largest)
 
     def __add__(self, other: CaptionLengths) -> CaptionLengths:
         return CaptionLengths(
@@ -106,31 +117,26 @@ class CaptionIndexing:
     field: CaptionField
     vocabulary: Vocabulary
 
-    def append(
-        self, starts: np.ndarray, terms: np.ndarray, weights: np.ndarray, fields: pa.RecordBatch
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def append(self, rows: VectorRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Documents with the postings of their captions behind those of their lexicon vectors.
 
-        Args:
-            starts: [documents + 1] int64, where each begins.
-            terms: [postings] int32 of the lexicon.
-            weights: [postings] float32.
-            fields: the stored fields, captions among them.
+        Returns:
+            starts [documents + 1] int64, terms [postings] int32, weights [postings] float32.
 
         Raises:
             DataError: there is no column of captions, or it is no list of texts.
         """
-        counts = count_captions(captions_of(fields), self.vocabulary)
-        owners = np.repeat(np.arange(len(fields)), np.diff(counts.starts))
+        counts = count_captions(captions_of(rows.fields), self.vocabulary)
+        owners = np.repeat(np.arange(len(rows)), np.diff(counts.starts))
         saturations = self.field.saturations(counts.frequencies, counts.lengths[owners])
-        new_starts = starts + counts.starts
-        of_lexicon = np.ones(new_starts[-1], bool)
-        of_lexicon[np.arange(owners.size) + starts[1:][owners]] = False
-        new_terms, new_weights = np.empty(of_lexicon.size, np.int32), np.empty(of_lexicon.size, np.float32)
-        new_terms[of_lexicon], new_weights[of_lexicon] = terms, weights
-        new_terms[~of_lexicon] = counts.terms + self.field.first_term
-        new_weights[~of_lexicon] = saturations * self.field.full_weight
-        return new_starts, new_terms, new_weights
+        starts = rows.starts + counts.starts
+        of_lexicon = np.ones(starts[-1], bool)
+        of_lexicon[np.arange(owners.size) + rows.starts[1:][owners]] = False
+        terms, weights = np.empty(of_lexicon.size, np.int32), np.empty(of_lexicon.size, np.float32)
+        terms[of_lexicon], weights[of_lexicon] = rows.terms, rows.weights
+        terms[~of_lexicon] = counts.terms + self.field.first_term
+        weights[~of_lexicon] = saturations * self.field.full_weight
+        return starts, terms, weights
 
 
 def captions_of(fields: pa.RecordBatch) -> list[list[str | None] | None]:
@@ -158,7 +164,5 @@ def measure_captions(files: Sequence[str | Path], vocabulary: Vocabulary) -> Cap
     """
     total = CaptionLengths(0, 0, 0.0)
     for rows in read_vectors(files, len(vocabulary)):
-        lengths = count_captions(captions_of(rows.fields), vocabulary).lengths
-        largest = float(rows.weights.max(initial=0.0))
-        total += CaptionLengths(int(np.count_nonzero(lengths)), int(lengths.sum()), largest)
+        total += CaptionLengths.of_rows(rows, vocabulary)
     return total

@@ -19,29 +19,6 @@ from lexlip.index.sections import Sections, write_sections
 CAPTIONS_KIND = "captions"
 
 
-def write_caption_counts(
-    folder: Path, stem: str, starts: np.ndarray, terms: np.ndarray, field: CaptionField
-) -> FileEntry:
-    """Writes the counts of one shard.
-
-    Args:
-        folder, stem: index folder and start of the file name.
-        starts: [documents + 1] int64, where a document begins in `terms`.
-        terms: [postings] int32 of both fields.
-        field: where captions begin.
-    """
-    said = terms >= field.first_term
-    before = np.concatenate([[0], np.cumsum(said)])
-    described = int(np.count_nonzero(before[starts[1:]] > before[starts[:-1]]))
-    frequencies = np.bincount(terms[said] - field.first_term, minlength=field.first_term)
-    return write_sections(
-        folder,
-        stem,
-        CAPTIONS_KIND,
-        {"documents": np.array([described], np.uint32), "frequencies": frequencies.astype(np.uint32)},
-    )
-
-
 @dataclass(frozen=True)
 class CaptionStatistics:
     """What idf follows from. Deleted documents count until their shard is merged, as they do in Lucene.
@@ -57,14 +34,27 @@ class CaptionStatistics:
     frequencies: np.ndarray
 
     @classmethod
-    def read(cls, field: CaptionField, counts: Sequence[Sections]) -> CaptionStatistics:
-        """Adds up what `write_caption_counts` wrote for each shard.
+    def of_postings(cls, field: CaptionField, starts: np.ndarray, terms: np.ndarray) -> CaptionStatistics:
+        """Counts documents: starts [documents + 1] int64, terms [postings] int32 of both fields."""
+        said = terms >= field.first_term
+        before = np.concatenate([[0], np.cumsum(said)])
+        described = int(np.count_nonzero(before[starts[1:]] > before[starts[:-1]]))
+        return cls(field, described, np.bincount(terms[said] - field.first_term, minlength=field.first_term))
+
+    def write(self, folder: Path, stem: str) -> FileEntry:
+        """Writes the counts of a shard; `stem` is the start of the file name."""
+        counts = {"documents": np.array([self.documents], np.uint32), "frequencies": self.frequencies.astype(np.uint32)}
+        return write_sections(folder, stem, CAPTIONS_KIND, counts)
+
+    @classmethod
+    def read(cls, field: CaptionField, shards: Sequence[Sections]) -> CaptionStatistics:
+        """Adds up what was written for each shard.
 
         Raises:
             IndexFormatError: a file is damaged.
         """
         documents, frequencies = 0, np.zeros(field.first_term, np.int64)
-        for sections in counts:
+        for sections in shards:
             sections.verify()
             documents += int(sections["documents"][0])
             frequencies += sections["frequencies"]

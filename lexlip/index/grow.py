@@ -22,7 +22,7 @@ import pyarrow as pa
 from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.build import build_shard, order_and_write, shard_stem
 from lexlip.index.caption_postings import CaptionIndexing
-from lexlip.index.caption_statistics import CAPTIONS_KIND, write_caption_counts
+from lexlip.index.caption_statistics import CAPTIONS_KIND, CaptionStatistics
 from lexlip.index.exact_weights import write_exact_weights
 from lexlip.index.identifiers import hash_ids, identifier_arrays
 from lexlip.index.manifest import MANIFEST_NAME, FileEntry, Manifest, ShardEntry, read_manifest, write_manifest
@@ -230,7 +230,7 @@ def _merge(folder: Path, shards: Sequence[Shard], number: int, manifest: Manifes
     exact = _merged_exact_weights(folder, stem, shards)
     counts = None
     if manifest.captions is not None:
-        counts = write_caption_counts(folder, stem, starts, all_terms, manifest.captions)
+        counts = CaptionStatistics.of_postings(manifest.captions, starts, all_terms).write(folder, stem)
     return ShardEntry(number, starts.size - 1, 0, postings, stored_entry, identifiers, exact, captions=counts)
 
 

@@ -84,18 +84,19 @@ const asJson = (body) => ({
   body: JSON.stringify(body),
 });
 
-export const searchText = (text, k) =>
-  ask("search", `/search?${new URLSearchParams({ q: text, k, explain: "true" })}`);
-export const searchTerms = (terms, k) => ask("search", "/search", asJson({ terms, k, explain: true }));
-export const searchLike = (id, k) => ask("search", "/search", asJson({ image_id: id, k, explain: true }));
+export const searchText = (text, k, captions) =>
+  ask("search", `/search?${new URLSearchParams({ q: text, k, captions, explain: "true" })}`);
+export const searchTerms = (terms, k, captions) => ask("search", "/search", asJson({ terms, k, captions, explain: true }));
+export const searchLike = (id, k, captions) => ask("search", "/search", asJson({ image_id: id, k, captions, explain: true }));
 export const ownWords = (id) => ask("own", `${imagePath(id)}/words?count=24`);
 export const heatOf = (id, term) => ask("heat", `${imagePath(id)}/heat?${new URLSearchParams({ term })}`);
 export const stats = () => ask("stats", "/stats");
 
-export function searchPicture(file, k) {
+export function searchPicture(file, k, captions) {
   const form = new FormData();
   form.set("image", file);
   form.set("k", k);
+  form.set("captions", captions);
   form.set("explain", "true");
   return ask("search", "/search", { method: "POST", body: form });
 }

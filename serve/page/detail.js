@@ -2,7 +2,7 @@
 
 import { heatOf, ownWords, showImage } from "./api.js";
 import { sharesByChip, state } from "./state.js";
-import { captionOf, hueOf, percent, spoken } from "./words.js";
+import { captionOf, hueOf, labelOf, percent, spoken } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 let shown = null;
@@ -30,14 +30,17 @@ function drawMatched(hit, actions) {
   const shares = sharesByChip(hit.matched, state.chips);
   $("matched-title").hidden = !shares.length;
   $("matched").replaceChildren(
-    ...shares.map(({ word, share }) => {
+    ...shares.map((one) => {
       const row = make("li", "");
-      const bar = make("button", "share");
-      bar.type = "button";
-      bar.style.cssText = `--hue:${hueOf(word)};--part:${100 * share}%`;
-      bar.title = "Show where on the picture";
-      bar.append(make("span", "", spoken(word)), make("small", "", percent(share)));
-      bar.addEventListener("click", () => toggleHeat(hit.id, word, bar));
+      const said = one.field === "captions";
+      const bar = make(said ? "div" : "button", "share");
+      bar.style.cssText = `--hue:${hueOf(one.word)};--part:${100 * one.share}%`;
+      bar.title = said ? "Its captions say so" : "Show where on the picture";
+      bar.append(make("span", "", labelOf(one)), make("small", "", percent(one.share)));
+      if (!said) {
+        bar.type = "button";
+        bar.addEventListener("click", () => toggleHeat(hit.id, one.word, bar));
+      }
       row.append(bar);
       return row;
     }),

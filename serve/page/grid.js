@@ -2,7 +2,7 @@
 
 import { showImage } from "./api.js";
 import { sharesByChip, state } from "./state.js";
-import { captionOf, hueOf, percent, spoken } from "./words.js";
+import { captionOf, hueOf, labelOf, percent } from "./words.js";
 
 const WORDS_SHOWN = 3;
 const cards = new Map();
@@ -64,19 +64,20 @@ function drawShares(container, hit) {
   const shares = sharesByChip(hit.matched, state.chips);
   const bar = document.createElement("div");
   bar.className = "split";
-  for (const { word, share } of shares) {
+  for (const one of shares) {
     const part = document.createElement("i");
-    part.style.cssText = `--hue:${hueOf(word)};flex:${share}`;
-    part.title = `${spoken(word)} ${percent(share)}`;
+    part.className = one.field;
+    part.style.cssText = `--hue:${hueOf(one.word)};flex:${one.share}`;
+    part.title = `${labelOf(one)} ${percent(one.share)}`;
     bar.append(part);
   }
   const words = document.createElement("p");
-  for (const { word, share } of shares.slice(0, WORDS_SHOWN)) {
+  for (const one of shares.slice(0, WORDS_SHOWN)) {
     const told = document.createElement("span");
-    told.style.setProperty("--hue", hueOf(word));
-    told.textContent = spoken(word);
+    told.style.setProperty("--hue", hueOf(one.word));
+    told.textContent = labelOf(one);
     const size = document.createElement("small");
-    size.textContent = percent(share);
+    size.textContent = percent(one.share);
     told.append(" ", size);
     words.append(told);
   }

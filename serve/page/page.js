@@ -37,10 +37,10 @@ async function search({ keepChips = false } = {}) {
 function request() {
   if (state.edited) {
     if (!hasPositive(state.chips)) return state.chips.length ? () => Promise.resolve(nothing()) : null;
-    return () => searchTerms(termsOf(state.chips), state.k);
+    return () => searchTerms(termsOf(state.chips), state.k, state.captions);
   }
-  if (state.like) return () => searchLike(state.like, state.k);
-  if (state.text.trim()) return () => searchText(state.text.trim(), state.k);
+  if (state.like) return () => searchLike(state.like, state.k, state.captions);
+  if (state.text.trim()) return () => searchText(state.text.trim(), state.k, state.captions);
   return null;
 }
 
@@ -160,7 +160,7 @@ async function searchWithPicture(file) {
   if (!file) return;
   document.body.classList.add("busy");
   try {
-    answer = await searchPicture(file, FIRST_PICTURES);
+    answer = await searchPicture(file, FIRST_PICTURES, state.captions);
   } catch (problem) {
     warn(problem.message);
     return;
@@ -192,6 +192,11 @@ function listen() {
     walk($("grid"), "ArrowDown") || search();
   });
   $("file").addEventListener("change", () => searchWithPicture($("file").files[0]));
+  $("share").addEventListener("input", () => {
+    state.captions = Number($("share").value);
+    remember(false);
+    search({ keepChips: true });
+  });
   $("more").addEventListener("click", () => {
     state.k = Math.min(MOST_PICTURES, state.k * 2);
     search({ keepChips: true });
@@ -248,6 +253,7 @@ function restore() {
   fromAddress(location.search);
   setScale(state.chips);
   $("words").value = state.text;
+  $("share").value = state.captions;
   if (!state.open && $("detail").open) $("detail").close();
   search();
 }
@@ -256,6 +262,7 @@ listen();
 restore();
 stats().then((known) => {
   corpus = known;
+  $("captions-share").hidden = !known.captions;
   if (!answer && !request()) showStart();
 }).catch(() => {});
 if (matchMedia("(pointer: fine)").matches) $("words").focus();

@@ -2,12 +2,13 @@
 //   q=words        the text in the box
 //   t=dog:.5,cat:-1  the lexicon when a person has changed it (or when it came from a picture)
 //   like=id        more like this picture
+//   captions=0.3   the share of captions in the score, where the index has them
 //   open=id        the picture shown large
 
 export const FIRST_PICTURES = 24;
 export const MOST_PICTURES = 192;
 
-export const state = { text: "", chips: [], edited: false, like: null, open: null, k: FIRST_PICTURES };
+export const state = { text: "", chips: [], edited: false, like: null, open: null, captions: 0, k: FIRST_PICTURES };
 
 const escapeWord = (word) => word.replace(/[%:,]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
 const readWord = (word) => word.replace(/%(25|3a|2c)/gi, (_, code) => String.fromCharCode(parseInt(code, 16)));
@@ -21,6 +22,7 @@ export function toAddress() {
     const terms = Object.entries(termsOf(state.chips)).map(([term, weight]) => `${escapeWord(term)}:${short(weight)}`);
     parts.set("t", terms.join(","));
   }
+  if (state.captions) parts.set("captions", short(state.captions));
   if (state.open) parts.set("open", state.open);
   const query = parts.toString();
   return query ? `/?${query}` : "/";
@@ -31,6 +33,7 @@ export function fromAddress(search) {
   state.text = parts.get("q") ?? "";
   state.like = parts.get("like");
   state.open = parts.get("open");
+  state.captions = Math.min(1, Math.max(0, Number(parts.get("captions")) || 0));
   state.k = FIRST_PICTURES;
   state.edited = parts.has("t");
   state.chips = (parts.get("t") ?? "")
@@ -65,14 +68,17 @@ export function termsOf(chips) {
 
 export const hasPositive = (chips) => chips.some(({ sign, factor }) => sign > 0 && factor > 0);
 
-// The shares of one hit in the words of the chips: pieces of a split word are told as that word.
+// The shares of one hit in the words of the chips: pieces of a split word are told as that word. What its captions say
+// is told apart from what the picture shows.
 export function sharesByChip(matched, chips) {
   const wordOf = new Map();
   for (const { word, terms } of chips) for (const term of Object.keys(terms)) wordOf.set(term, word);
-  const sums = new Map();
-  for (const { word, share } of matched ?? []) {
+  const sums = { lexicon: new Map(), captions: new Map() };
+  for (const { word, share, field } of matched ?? []) {
     const name = wordOf.get(word) ?? word;
-    sums.set(name, (sums.get(name) ?? 0) + share);
+    sums[field].set(name, (sums[field].get(name) ?? 0) + share);
   }
-  return [...sums].map(([word, share]) => ({ word, share })).sort((one, other) => other.share - one.share);
+  return Object.entries(sums)
+    .flatMap(([field, own]) => [...own].map(([word, share]) => ({ word, share, field })))
+    .sort((one, other) => other.share - one.share);
 }

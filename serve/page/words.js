@@ -14,6 +14,9 @@ export function hueOf(word) {
 // Pieces that continue a word are told with a hyphen: "##ing" is "-ing".
 export const spoken = (word) => (word.startsWith("##") ? `-${word.slice(2)}` : word);
 
+// Words that captions say stand in quotation marks, apart from those that the picture shows.
+export const labelOf = ({ word, field }) => (field === "captions" ? `“${spoken(word)}”` : spoken(word));
+
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export function captionOf(fields) {
