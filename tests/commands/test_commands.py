@@ -93,6 +93,32 @@ def test_words_find_pictures(run: Callable, index_folder: Path, tiny_lexlip: Pat
     assert (status, len(lines)) == (0, 3)
 
 
+def test_captions_have_their_share_and_are_told_apart(
+    run: Callable, index_folder: Path, tiny_lexlip: Path, tmp_path: Path
+) -> None:
+    fingerprint = Index.open(index_folder).manifest.model_fingerprint
+    vectors, both = index_folder.parent / "vectors.parquet", tmp_path / "both"
+    built = ["--vocabulary", tiny_lexlip, "--model-fingerprint", fingerprint, "--captions"]
+    assert run("index", "build", vectors, "--index", both, *built)[0] == 0
+    assert any(line.startswith("captions first_term") for line in run("index", "info", both)[1])
+    query = ["a red boat", "--captions", "0.5", "--model", tiny_lexlip]
+    status, lines = run("search", *query, "--index", both, "--k", 4, "--json")
+    hits = [json.loads(line) for line in lines]
+    assert (status, len(hits)) == (0, 4)
+    for hit in hits:
+        said = [word for word in hit["caption_words"] if word in " ".join(hit["captions"]).lower()]
+        assert said
+        assert sum(hit["words"].values()) + sum(hit["caption_words"].values()) == pytest.approx(hit["score"], rel=1e-5)
+    status, lines = run("explain", hits[0]["id"], *query, "--index", both)
+    assert lines[0].startswith(f"score {hits[0]['score']:.4f} = sum")
+    quoted = {line.split()[2] for line in lines[1:-2] if line.split()[2].startswith('"')}
+    assert quoted == {f'"{word}"' for word in hits[0]["caption_words"]}
+    assert run("search", Path(index_folder.parent / "scene.jpg"), "--image", *query[1:], "--index", both)[0] == 0
+    status, lines = run("search", *query, "--index", index_folder)
+    assert (status, len(lines)) == (2, 1)
+    assert "no captions to search in" in lines[0]
+
+
 def test_another_model_is_refused(
     run: Callable, index_folder: Path, tiny_lexlip: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:

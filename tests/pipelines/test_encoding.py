@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexlip.data.sources import open_pairs, read_unit
-from lexlip.errors import DataError
-from lexlip.index import Index
+from lexlip.errors import DataError, VocabularyError
+from lexlip.index import Index, fuse, said_pieces
 from lexlip.model.saving import load_model
+from lexlip.vocabulary import Vocabulary
 from pipelines.encoded_pairs import read_vectors
 from pipelines.encoding import EncodeSettings, encode_corpus
 from pipelines.index_building import build_index, shard_groups
@@ -115,6 +116,24 @@ def test_the_index_has_every_document_once_whatever_the_number_of_shards(vectors
         left, right = whole.search(query.terms, query.weights, 5), split.search(query.terms, query.weights, 5)
         np.testing.assert_array_equal(left.positions, right.positions)
         np.testing.assert_array_equal(left.scores, right.scores)
+
+
+def test_captions_are_indexed_alike_whatever_the_number_of_shards(
+    vectors: Path, tiny_lexlip: Path, tmp_path: Path
+) -> None:
+    vocabulary = load_model(tiny_lexlip).vocabulary
+    _, encoded = read_vectors(vectors)
+    for shards in (1, 3):
+        build_index(vectors, tmp_path / str(shards), shards, 8, vocabulary)
+    whole, split = Index.open(tmp_path / "1"), Index.open(tmp_path / "3")
+    assert whole.manifest.captions == split.manifest.captions
+    for vector in encoded[::7]:
+        query = fuse(vector, said_pieces(vocabulary, "a red car at the beach"), split.captions, 0.4)
+        left, right = whole.search(query.terms, query.weights, 5), split.search(query.terms, query.weights, 5)
+        np.testing.assert_array_equal(left.positions, right.positions)
+        np.testing.assert_array_equal(left.scores, right.scores)
+    with pytest.raises(VocabularyError):
+        build_index(vectors, tmp_path / "other", 1, 8, Vocabulary((*vocabulary.terms, "another")))
 
 
 def test_more_shards_than_parts_is_refused_with_advice() -> None:

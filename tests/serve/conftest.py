@@ -20,7 +20,17 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
-from lexlip.index import BuildSettings, Index, Manifest, ShardEntry, build_shard, publish
+from lexlip.index import (
+    BuildSettings,
+    CaptionField,
+    CaptionIndexing,
+    Index,
+    Manifest,
+    ShardEntry,
+    build_shard,
+    measure_captions,
+    publish,
+)
 
 if TYPE_CHECKING:
     from lexlip.model.lexlip import LexLIP
@@ -40,6 +50,7 @@ class ServedCorpus:
     model: LexLIP
     pictures: dict[str, bytes]
     entries: list[ShardEntry]
+    captions: CaptionField
     odd_id: str = ODD_ID
     shards: int = SHARDS
     image_terms: int = TERMS_OF_AN_IMAGE
@@ -53,6 +64,23 @@ class ServedCorpus:
             model_fingerprint=self.model.fingerprint,
             settings=BuildSettings(),
             vocabulary_terms=len(self.model.vocabulary),
+            captions=self.captions,
+        )
+
+    def publish_without_captions(self) -> Manifest:
+        """Publishes the next generation with shards of the same documents that hold no captions' words."""
+        terms = len(self.model.vocabulary)
+        parts = [self.folder.parent / f"vectors-{shard}.parquet" for shard in range(self.shards)]
+        return publish(
+            self.folder,
+            [
+                build_shard([part], self.folder, self.shards + number, BuildSettings(), vocabulary_terms=terms)
+                for number, part in enumerate(parts)
+            ],
+            vocabulary_fingerprint=self.model.vocabulary.fingerprint,
+            model_fingerprint=self.model.fingerprint,
+            settings=BuildSettings(),
+            vocabulary_terms=terms,
         )
 
     def open(self) -> Index:
@@ -62,7 +90,7 @@ class ServedCorpus:
 
 @pytest.fixture(scope="session")
 def served_corpus(scenes: Path, tiny_lexlip: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedCorpus:
-    """Drawn scenes, encoded and indexed in four shards, with captions, concepts, a number and thumbnails stored."""
+    """Drawn scenes and the words of their captions in four shards; concepts, a number and thumbnails are stored too."""
     from lexlip.model.lexlip import LexLIP
 
     model = LexLIP.from_pretrained(tiny_lexlip)
@@ -83,14 +111,16 @@ def served_corpus(scenes: Path, tiny_lexlip: Path, tmp_path_factory: pytest.Temp
     )
     folder = tmp_path_factory.mktemp("served")
     rows = len(ids) // SHARDS
-    entries = []
-    for shard in range(SHARDS):
-        part = folder / f"vectors-{shard}.parquet"
+    parts = [folder / f"vectors-{shard}.parquet" for shard in range(SHARDS)]
+    for shard, part in enumerate(parts):
         pq.write_table(table.slice(shard * rows, rows if shard < SHARDS - 1 else None), part)
-        entries.append(
-            build_shard([part], folder / "index", shard, BuildSettings(), vocabulary_terms=len(model.vocabulary))
-        )
-    corpus = ServedCorpus(folder / "index", tiny_lexlip, model, dict(zip(ids, pictures, strict=True)), entries)
+    field = measure_captions(parts, model.vocabulary).field(model.vocabulary)
+    indexing, terms = CaptionIndexing(field, model.vocabulary), len(model.vocabulary)
+    entries = [
+        build_shard([part], folder / "index", shard, BuildSettings(), vocabulary_terms=terms, captions=indexing)
+        for shard, part in enumerate(parts)
+    ]
+    corpus = ServedCorpus(folder / "index", tiny_lexlip, model, dict(zip(ids, pictures, strict=True)), entries, field)
     corpus.publish()
     return corpus
 

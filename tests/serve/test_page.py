@@ -124,6 +124,21 @@ def test_a_dropped_picture_becomes_words(page: Page, served_corpus: ServedCorpus
     assert page.locator("#chips .chip").count() > 3
 
 
+def test_captions_count_as_much_as_the_slider_says_and_are_quoted(page: Page, client: httpx.Client) -> None:
+    page.goto("/?q=a+green+tree")
+    page.locator("#captions-share").wait_for()
+    page.locator(".card").first.wait_for()
+    page.locator("#share").fill("0.6")
+    page.wait_for_url(re.compile(r"[?&]captions=.6"))
+    page.locator(".split .captions").first.wait_for()
+    page.wait_for_load_state("networkidle")
+
+    expected = client.get("/search", params={"q": "a green tree", "k": 24, "captions": 0.6}).json()
+    assert shown(page) == [hit["id"] for hit in expected["hits"]]
+    page.locator(".card .open").first.click()
+    assert "“" in page.locator("#matched").inner_text()
+
+
 def test_when_no_picture_shares_a_word_the_page_says_so(page: Page, served_corpus: ServedCorpus) -> None:
     index, vocabulary = served_corpus.open(), served_corpus.model.vocabulary
     used = {int(term) for position in range(index.documents) for term in index.vector(position).terms}
