@@ -13,7 +13,7 @@ import pytest
 import tyro
 
 from lexlip import command_line
-from lexlip.index import BuildSettings, build_shard, publish
+from lexlip.index import BuildSettings, CaptionIndexing, build_shard, measure_captions, publish
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
@@ -63,12 +63,16 @@ def demo(tiny_lexlip: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.Mo
             "id": [row["image_id"] for row in rows],
             "terms": pa.array([vector.terms.tolist() for vector in vectors], pa.list_(pa.int32())),
             "weights": pa.array([vector.weights.tolist() for vector in vectors], pa.list_(pa.float32())),
+            "captions": [row["captions"] for row in rows],
         }
     )
     (base / "vectors").mkdir()
     pq.write_table(table, base / "vectors" / "part-00000.parquet")
     terms, settings = len(model.vocabulary), BuildSettings(maximum_weight=float(np.float32(1)))
-    entry = build_shard([base / "vectors" / "part-00000.parquet"], base / "index", 0, settings, vocabulary_terms=terms)
+    files = [base / "vectors" / "part-00000.parquet"]
+    field = measure_captions(files, model.vocabulary).field(model.vocabulary, settings.maximum_weight)
+    captions = CaptionIndexing(field, model.vocabulary)
+    entry = build_shard(files, base / "index", 0, settings, vocabulary_terms=terms, captions=captions)
     publish(
         base / "index",
         [entry],
@@ -76,6 +80,7 @@ def demo(tiny_lexlip: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.Mo
         model_fingerprint=model.fingerprint,
         settings=settings,
         vocabulary_terms=terms,
+        captions=field,
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path

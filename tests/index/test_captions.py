@@ -30,49 +30,12 @@ from lexlip.index.query import LARGEST_QUERY
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import SPECIAL_TERMS, Vocabulary
 
-WORDS = [
-    "a",
-    "the",
-    "two",
-    "red",
-    "green",
-    "blue",
-    "dog",
-    "cat",
-    "boat",
-    "sea",
-    "car",
-    "tree",
-    "house",
-    "skate",
-    "##board",
-    "##er",
-    "man",
-    "runs",
-    "on",
-    "in",
+PLAIN = [
+    *("a", "the", "two", "red", "green", "blue", "dog", "cat", "boat", "sea"),
+    *("car", "tree", "house", "man", "runs", "on", "in"),
 ]
-SPOKEN = [
-    "a",
-    "the",
-    "two",
-    "red",
-    "green",
-    "blue",
-    "dog",
-    "cat",
-    "boat",
-    "sea",
-    "car",
-    "tree",
-    "house",
-    "skateboard",
-    "skateboarder",
-    "man",
-    "runs",
-    "on",
-    "in",
-]
+WORDS = [*PLAIN, "skate", "##board", "##er"]
+SPOKEN = [*PLAIN, "skateboard", "skateboarder"]
 VOCABULARY = Vocabulary((*SPECIAL_TERMS, *WORDS))
 TERMS = len(VOCABULARY)
 DOCUMENTS = 400

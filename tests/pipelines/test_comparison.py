@@ -23,7 +23,7 @@ from pipelines.comparison_corpus import Documents, make_corpus
 from pipelines.comparison_settings import CompareSettings
 from pipelines.encoded_pairs import encode_pairs
 from pipelines.encoding import EncodeSettings
-from pipelines.evaluate import Evaluate, evaluate
+from pipelines.evaluate import Evaluate, describe, evaluate
 from pipelines.faiss_rivals import faiss_systems
 
 SETTINGS = CompareSettings(
@@ -197,7 +197,7 @@ def test_image_vectors_of_other_data_are_refused(
 def test_evaluate_measures_what_the_model_itself_gives(
     ray_session: None, tiny_lexlip: Path, scenes: Path, tmp_path: Path
 ) -> None:
-    evaluation = evaluate(Evaluate(tiny_lexlip, str(scenes), query_terms=6, trec=tmp_path / "trec"))
+    evaluation = evaluate(Evaluate(tiny_lexlip, str(scenes), query_terms=6, captions=True, trec=tmp_path / "trec"))
     model = load_model(tiny_lexlip)
     rows = [row for unit in open_pairs(str(scenes)).units for table in read_unit(unit) for row in table.to_pylist()]
     images = as_matrix(model.encode_image([row["image"] for row in rows]), len(model.vocabulary))
@@ -208,7 +208,10 @@ def test_evaluate_measures_what_the_model_itself_gives(
     assert evaluation.text_to_image.r10 == pytest.approx(Recall.of_ranks(ranks).r10, abs=1.0)
     assert evaluation.terms is not None
     assert evaluation.terms.text_mean == 6
-    assert set(evaluation.to_json()) >= {"text_to_image", "image_to_text", "terms"}
+    assert set(evaluation.to_json()) >= {"text_to_image", "image_to_text", "terms", "fusion"}
+    assert evaluation.fusion is not None
+    assert evaluation.fusion.shares[0].exact == evaluation.text_to_image, "every picture has five captions"
+    assert "captions 1.0   R@1/5/10" in describe("tiny", evaluation)
     for name, recall in (("text-to-image", evaluation.text_to_image), ("image-to-text", evaluation.image_to_text)):
         measured = ir_measures.calc_aggregate(
             [Success @ 1, Success @ 5, Success @ 10],

@@ -220,3 +220,13 @@ def client(service_url: str) -> Iterator[httpx.Client]:
     """An HTTP client of the service."""
     with httpx.Client(base_url=service_url, timeout=30) as opened:
         yield opened
+
+
+@pytest.fixture
+def bare_client(client: httpx.Client, served_corpus: ServedCorpus) -> Iterator[httpx.Client]:
+    """A client of the service on a generation without captions; afterwards it has them again."""
+    bare = served_corpus.publish_without_captions().generation
+    wait_until(lambda: client.get("/stats").json()["generation"] == bare)
+    yield client
+    again = served_corpus.publish().generation
+    wait_until(lambda: client.get("/stats").json()["generation"] == again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import httpx
@@ -51,8 +50,8 @@ def test_a_picture_searches_captions_for_what_it_shows(client: httpx.Client, ser
     assert found_ids(by_upload) == expected_hits(served_corpus, vector, vector, 0.5)
     index = served_corpus.open()
     own = index.vector(index.position_of(served_corpus.odd_id))
-    expected = [identifier for identifier in expected_hits(served_corpus, own, own, 0.5)]
-    assert found_ids(like_it) == [identifier for identifier in expected if identifier != served_corpus.odd_id][:9]
+    others = [name for name in expected_hits(served_corpus, own, own, 0.5) if name != served_corpus.odd_id]
+    assert found_ids(like_it) == others[:9]
 
 
 def test_words_of_captions_are_explained_apart_and_whole(client: httpx.Client, served_corpus: ServedCorpus) -> None:
@@ -97,18 +96,6 @@ def test_stats_say_what_is_indexed_of_captions(client: httpx.Client, served_corp
 @pytest.mark.parametrize("share", ["-0.1", "1.1", "nan", "much"])
 def test_what_is_no_share_is_refused(client: httpx.Client, share: str) -> None:
     assert client.get("/search", params={"q": "dog", "captions": share}).status_code == 422
-
-
-@pytest.fixture
-def bare_client(client: httpx.Client, served_corpus: ServedCorpus) -> Iterator[httpx.Client]:
-    """The service on a generation without captions; afterwards it has them again."""
-    from conftest import wait_until
-
-    bare = served_corpus.publish_without_captions().generation
-    wait_until(lambda: client.get("/stats").json()["generation"] == bare)
-    yield client
-    again = served_corpus.publish().generation
-    wait_until(lambda: client.get("/stats").json()["generation"] == again)
 
 
 def test_an_index_without_captions_says_so(bare_client: httpx.Client) -> None:
