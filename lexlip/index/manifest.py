@@ -75,7 +75,9 @@ class ShardEntry:
             documents=record["documents"],
             deleted=record["deleted"],
             **always,
-            **optional,
+            exact_weights=optional["exact_weights"],
+            tombstones=optional["tombstones"],
+            captions=optional["captions"],
         )
 
 
