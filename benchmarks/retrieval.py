@@ -47,9 +47,8 @@ class Benchmark:
     Attributes:
         documents: how many synthetic documents; with `vectors`, at most this many of the file, 0 for all.
         setting: terms kept: all, or the heaviest 16 of a document and 4 or 8 of a query.
-        vectors: LexiconVector Parquet file to index instead of synthetic documents.
-        query_vectors: LexiconVector Parquet file of queries for `vectors`; without it, documents of the file ask, at
-        most 20 terms each.
+        vectors: LexiconVector Parquet file, or folder of parts, to index instead of synthetic documents.
+        query_vectors: the same for the queries; without it, documents of `vectors` ask, at most 20 terms each.
         queries: how many queries.
         engines: which peers to run beside this project's index.
         build: build settings of this project's index.

@@ -154,8 +154,10 @@ def _named(names: np.ndarray, starts: np.ndarray, terms: np.ndarray, weights: np
 
 
 def read_vectors(path: Path) -> Vectors:
-    """All vectors of a LexiconVector Parquet file."""
-    table = pq.read_table(path, columns=["terms", "weights"]).combine_chunks()
+    """All vectors of a LexiconVector Parquet file, or of a folder of parts as `pipelines/encode.py` leaves it."""
+    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    tables = [pq.read_table(file, columns=["terms", "weights"]) for file in files]
+    table = pa.concat_tables(tables).combine_chunks()
     terms, weights = table["terms"].chunk(0), table["weights"].chunk(0)
     starts = terms.offsets.to_numpy().astype(np.int64)
     return Vectors(starts - starts[0], terms.flatten().to_numpy(), weights.flatten().to_numpy())

@@ -33,6 +33,7 @@ from serving_noop import noop_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from serve.app import lexlip
+from serve.settings import ServeSettings
 
 FAULT_CLIENTS = 4
 RECOVERY_LIMIT_S = 60.0
@@ -105,7 +106,7 @@ def main() -> None:
 
 
 def _measure_noops(port: int, job: Benchmark) -> dict[str, Any]:
-    serve.run(noop_application(job.shards), name="noop")
+    serve.run(noop_application(job.shards, ServeSettings.replicas), name="noop")
     found = {}
     for name, path in (("serve", "/noop"), ("serve_graph", "/graph")):
         found[name] = {str(clients): _closed(port, [path], clients, job.seconds) for clients in job.clients}

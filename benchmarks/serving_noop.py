@@ -59,14 +59,17 @@ def noop_api(gateway: NoopGateway | None = None) -> FastAPI:
     return api
 
 
-def noop_application(shards: int) -> serve.Application:
-    """One gateway, one leaf for the encoder and one for every shard."""
+def noop_application(shards: int, replicas: int) -> serve.Application:
+    """The graph of the service: one gateway, one leaf for the encoder, and for every shard one with `replicas`."""
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": 0.05},
         "max_ongoing_requests": 1024,
         "logging_config": {"enable_access_log": False},
     }
-    leaves = [serve.deployment(name=f"leaf-{number}", **options)(Leaf).bind() for number in range(shards + 1)]
+    leaves = [
+        serve.deployment(name=f"leaf-{number}", num_replicas=replicas if number else 1, **options)(Leaf).bind()
+        for number in range(shards + 1)
+    ]
     return serve.deployment(**options)(NoopGateway).bind(*leaves)
 
 
