@@ -2,6 +2,9 @@
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numpy as np
 
 from lexlip.index.checksum import xxh64
@@ -25,6 +28,8 @@ from lexlip.index.layout import (
 )
 
 _BLOCK_MASK = (1 << BLOCK_SHIFT) - 1
+_THREADS = 2
+_RANGES = 16  # of terms; more than threads, since terms are not equally quick
 
 
 @kernel
@@ -37,11 +42,12 @@ def _block_end(documents, posting, end):
 
 
 @kernel
-def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits, sizes):
-    """Decides the kind of every list and fills `sizes` [terms, 4] int64: bytes, entries, highest impact, bucket
-    shift or ROW_LIST.
+def measure_lists(first, last, list_starts, documents, impacts, blocks, row_share, slice_bits, sizes):
+    """Decides the kind of the lists of some terms and fills `sizes` [terms, 4] int64: bytes, entries, highest impact,
+    bucket shift or ROW_LIST.
 
     Args:
+        first, last: terms [first, last).
         list_starts, documents, impacts: postings by term, from `inversion.invert`.
         blocks: blocks of the shard.
         row_share: a term in more than this share of the blocks gets a row list.
@@ -49,7 +55,7 @@ def measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits
         sizes: the result; all 0 for a term without postings.
     """
     groups = padded_groups(blocks)
-    for term in range(sizes.shape[0]):
+    for term in range(first, last):
         posting, end = list_starts[term], list_starts[term + 1]
         entries = bridges = bits = highest = 0
         previous = np.int64(0)
@@ -190,25 +196,28 @@ def _write_gap_list(
 
 
 @kernel
-def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, table, data):
-    """Writes all lists one behind the other.
+def write_lists(
+    first, last, list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, bases, numbers, table, data
+):
+    """Writes the lists of some terms, each behind that of the term before.
 
     Args:
+        first, last: terms [first, last).
         list_starts, documents, impacts: postings by term, from `inversion.invert`.
         blocks: blocks of the shard.
         impact_bits: bits of an impact.
         slice_bits: [16] bits by count code.
         sizes: [terms, 4] from `measure_lists`.
+        bases: [terms] int64, the byte at which a list begins.
+        numbers: [terms] int64, the number of a list.
         table: [(lists + 1) x TERM_RECORD_BYTES] uint8, zeros; becomes the term table.
         data: [bytes of all lists + READ_AHEAD_BYTES] uint8, zeros; becomes the lists.
     """
-    base = 0
-    number = 0
-    for term in range(sizes.shape[0]):
+    for term in range(first, last):
         size, entries, highest, shift = sizes[term, 0], sizes[term, 1], sizes[term, 2], sizes[term, 3]
         if size == 0:
             continue
-        posting, end = list_starts[term], list_starts[term + 1]
+        posting, end, base = list_starts[term], list_starts[term + 1], bases[term]
         if shift == ROW_LIST:
             _write_row_list(
                 documents, impacts, posting, end, blocks, entries, highest, impact_bits, slice_bits, data, base
@@ -217,26 +226,19 @@ def write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits
             _write_gap_list(
                 documents, impacts, posting, end, blocks, entries, highest, shift, impact_bits, slice_bits, data, base
             )
-        record = number * TERM_RECORD_BYTES
+        record = numbers[term] * TERM_RECORD_BYTES
         _put(table, record, 4, base >> 3)
+        _put(table, record + 4, 4, np.int64(xxh64(data, base, base + size) & np.uint64(0xFFFFFFFF)))
         _put(table, record + 8, 2, entries)
         table[record + 10] = highest
         table[record + 11] = shift
-        base += size
-        number += 1
-    _put(table, number * TERM_RECORD_BYTES, 4, base >> 3)
 
 
-@kernel
-def checksum_lists(table, data):
-    """Fills the checksums of the term table; `data` [bytes] uint8 read-only holds the lists."""
-    for number in range(table.size // TERM_RECORD_BYTES - 1):
-        record = number * TERM_RECORD_BYTES
-        start = end = np.int64(0)
-        for byte in range(4):
-            start |= np.int64(table[record + byte]) << (8 * byte)
-            end |= np.int64(table[record + TERM_RECORD_BYTES + byte]) << (8 * byte)
-        _put(table, record + 4, 4, np.int64(xxh64(data, start << 3, end << 3) & np.uint64(0xFFFFFFFF)))
+def _ranges(list_starts: np.ndarray, parts: int) -> list[tuple[int, int]]:
+    """Splits the terms into ranges with about as many postings each."""
+    wanted = np.linspace(0, list_starts[-1], parts + 1)[1:-1]
+    ends = [0, *np.searchsorted(list_starts, wanted).tolist(), list_starts.size - 1]
+    return [(first, last) for first, last in pairwise(ends) if first < last]
 
 
 def encode_lists(
@@ -248,7 +250,7 @@ def encode_lists(
     row_share: float,
     slice_bits: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """The sections "directory", "table" and "lists" of a postings file.
+    """The sections "directory", "table" and "lists" of a postings file; two threads write them.
 
     Args:
         list_starts: [terms + 1] int64 from `inversion.invert`.
@@ -259,16 +261,20 @@ def encode_lists(
         row_share: a term in more than this share of the blocks gets a row list: larger and faster.
         slice_bits: [16] from `layout.slice_bits`.
     """
-    terms = list_starts.size - 1
-    sizes = np.zeros((terms, 4), np.int64)
-    measure_lists(list_starts, documents, impacts, blocks, row_share, slice_bits, sizes)
-    present = sizes[:, 0] > 0
-    table = np.zeros((int(present.sum()) + 1) * TERM_RECORD_BYTES, np.uint8)
-    data = np.zeros(int(sizes[:, 0].sum()) + READ_AHEAD_BYTES, np.uint8)
-    write_lists(list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, table, data)
-    read_only = data.view()
-    read_only.flags.writeable = False
-    checksum_lists(table, read_only)
+    postings = (list_starts, documents, impacts, blocks)
+    sizes = np.zeros((list_starts.size - 1, 4), np.int64)
+    ranges = _ranges(list_starts, _RANGES)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda terms: measure_lists(*terms, *postings, row_share, slice_bits, sizes), ranges))
+        present = sizes[:, 0] > 0
+        bases = np.cumsum(sizes[:, 0]) - sizes[:, 0]
+        numbers = np.cumsum(present) - present
+        end = int(sizes[:, 0].sum())
+        table = np.zeros((int(present.sum()) + 1) * TERM_RECORD_BYTES, np.uint8)
+        table[-TERM_RECORD_BYTES:][:4] = np.array([end >> 3], "<u4").view(np.uint8)
+        data = np.zeros(end + READ_AHEAD_BYTES, np.uint8)
+        layout = (impact_bits, slice_bits, sizes, bases, numbers, table, data)
+        list(pool.map(lambda terms: write_lists(*terms, *postings, *layout), ranges))
     return {"directory": _directory(present), "table": table, "lists": data}
 
 
