@@ -22,7 +22,6 @@ from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
-from lexlip.objectives.term_cut import ALL_TERMS, TermCut
 from lexlip.training.gpu_runs import cc_gpu, coco_gpu
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
@@ -130,7 +129,6 @@ def flickr8k_cpu() -> Run:
         objectives=(MomentumContrastive(), InBatchContrastive(), Flops(0.003, ramp_share=0.0)),
         momentum=MomentumSettings(decay=0.99, queue=1024, key_terms=256),
         epochs=3,
-        term_cut=TermCut(),
     )
     third = replace(
         second,
@@ -138,7 +136,6 @@ def flickr8k_cpu() -> Run:
         epochs=1,
         image_size=192,
         optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=2e-4),
-        term_cut=TermCut(image_terms=(16, 32, 64, ALL_TERMS), text_terms=(8, 16, 32, ALL_TERMS)),
     )
     # 224 pixels are what MobileNetV2 was trained for; photos of 192 gain from being enlarged.
     fourth = replace(
