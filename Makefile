@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # Bytecode of seven gigabytes would take a minute to make; Python makes what is used when it is first imported.
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format serve
+.PHONY: demo test test-cluster lint format serve
 
 demo: $(VENV)/.installed
 	$(BIN)/python pipelines/demo.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Several Ray nodes on this machine, which are killed at work: a few minutes.
+test-cluster: $(VENV)/.installed-dev
+	LEXLIP_CLUSTER_TESTS=1 $(BIN)/python -m pytest -n 0 tests/cluster_nodes
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

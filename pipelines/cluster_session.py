@@ -70,7 +70,7 @@ def user_error(error: BaseException) -> LexLIPError | None:
         if isinstance(candidate, LexLIPError) and not isinstance(candidate, ray.exceptions.RayError):
             return candidate
         worker_failures = getattr(candidate, "worker_failures", None)
-        inner = [getattr(candidate, "cause", None), candidate.__cause__]
+        inner = [getattr(candidate, name, None) for name in ("cause", "controller_failure", "__cause__")]
         inner += list(worker_failures.values()) if isinstance(worker_failures, dict) else []
         waiting += [cause for cause in inner if isinstance(cause, BaseException)]
     return None

@@ -21,7 +21,7 @@ from pipelines.cluster_session import cluster_session, run_main
 from pipelines.compared_sides import Rivals
 from pipelines.comparison import compare
 from pipelines.comparison_settings import CompareSettings, quick
-from pipelines.default_paths import DEMO, require
+from pipelines.default_paths import DEMO, require, require_lasting
 from pipelines.evaluate import describe
 from pipelines.vector_parts import write_json, write_text
 
@@ -102,6 +102,7 @@ def main() -> None:
     """Runs the command line."""
     job = tyro.cli(CompareClip)
     require(job.lexlip, job.clip, job.data)
+    require_lasting(out=job.out, vectors=job.vectors, work=job.work)
     with cluster_session():
         comparison = write_comparison(job)
     print(describe_comparison(comparison))

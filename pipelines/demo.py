@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO
+from pipelines.default_paths import DEMO, require_lasting
 from pipelines.demo_stages import DemoSettings, run_demo
 
 
@@ -32,6 +32,7 @@ class Demo:
 def main() -> None:
     """Runs the command line."""
     job = tyro.cli(Demo)
+    require_lasting(out=job.out)
     # Ray Train reports the state of its workers through the dashboard, and complains at length without it.
     with cluster_session(dashboard=True):
         run_demo(job.out, job.settings)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexlip.data.scenes import write_scenes
-from pipelines.default_paths import DEMO
+from pipelines.default_paths import DEMO, require_lasting
 
 
 @dataclass(frozen=True)
@@ -33,4 +33,5 @@ def draw_if_default(location: str) -> None:
     """Draws the demo's data when `location` is the demo's own and is not there: a default then works anywhere."""
     folder = DEMO / "data"
     if Path(location) in (folder / "train", folder / "val") and not Path(location).exists():
+        require_lasting(data=location)
         draw_demo_data(folder, DemoData())

@@ -13,7 +13,7 @@ import tyro
 
 from lexlip.vocabulary import Vocabulary
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO, require
+from pipelines.default_paths import DEMO, require, require_lasting
 from pipelines.encoding import ActorSettings, EncodeSettings, encode_corpus
 from pipelines.index_building import build_index
 from pipelines.vector_parts import EncodingRecord
@@ -50,6 +50,7 @@ def main() -> None:
     """Runs the command line."""
     job = tyro.cli(Encode)
     require(job.model, job.data)
+    require_lasting(vectors=job.vectors, index=job.index)
     with cluster_session():
         encode_corpus(job.model, job.data, job.vectors, job.settings, job.actors)
         if EncodingRecord.load(job.vectors).kind == "lexlip":

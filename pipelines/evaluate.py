@@ -28,7 +28,7 @@ from lexlip.evaluation.trec_files import judgement_lines, run_lines
 from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO, require
+from pipelines.default_paths import DEMO, require, require_lasting
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs
 from pipelines.encoding import ActorSettings, EncodeSettings
 from pipelines.vector_parts import write_json, write_text
@@ -180,6 +180,7 @@ def main() -> None:
     """Runs the command line."""
     job = tyro.cli(Evaluate)
     require(job.model, job.data)
+    require_lasting(json=job.json, vectors=job.vectors, trec=job.trec)
     with cluster_session():
         if job.classes is not None:
             found = evaluate_zero_shot(job, job.classes)

@@ -19,7 +19,7 @@ from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
 from lexlip.training.lookup_learning import LookupSettings, learn_lookup
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO, require
+from pipelines.default_paths import DEMO, require, require_lasting
 from pipelines.encoded_pairs import read_vectors
 from pipelines.encoding import IMAGE_TERMS, ActorSettings, EncodeSettings, encode_corpus
 from pipelines.vector_parts import finished_parts
@@ -77,6 +77,7 @@ def main() -> None:
     """Runs the command line."""
     job = tyro.cli(LearnLookup)
     require(job.model, job.data)
+    require_lasting(out=job.out)
     with cluster_session():
         learn(job)
 

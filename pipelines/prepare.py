@@ -16,6 +16,7 @@ from lexlip.data.preparing import PrepareSettings
 from lexlip.data.recipes import RECIPES
 from lexlip.errors import DataError
 from pipelines.cluster_session import cluster_session, run_main
+from pipelines.default_paths import require_lasting
 from pipelines.preparing import prepare_source
 
 
@@ -56,6 +57,7 @@ class Prepare:
 def main() -> None:
     """Runs the command line."""
     job = tyro.cli(Prepare)
+    require_lasting(out=job.out)
     data, settings = job.source()
     with cluster_session():
         prepare_source(data, job.out, settings)

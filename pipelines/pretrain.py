@@ -15,7 +15,7 @@ import tyro
 
 from lexlip.training.runs import find_run
 from pipelines.cluster_session import cluster_session, run_main
-from pipelines.default_paths import DEMO
+from pipelines.default_paths import DEMO, require_lasting
 from pipelines.demo_data import draw_if_default
 from pipelines.dry_run import dry_run
 from pipelines.training import TrainingResources, train
@@ -47,6 +47,7 @@ def main() -> None:
     if arguments.dry_run:
         dry_run(run, arguments.data, arguments.resources.workers or 1).print()
         return
+    require_lasting(out=arguments.out)
     draw_if_default(arguments.data)
     with cluster_session(dashboard=True):
         train(run, arguments.data, arguments.out, arguments.resources).print()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, ControllerError, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from lexlip.data.sources import open_pairs
 from lexlip.errors import ModelError
 from lexlip.model.saving import CONFIG_FILE
 from lexlip.training.run import Run
+from pipelines.cluster_session import user_error
 from pipelines.memory_allocator import GLIBC_TUNABLES
 from pipelines.training_worker import WorkerTask, train_worker
 
@@ -72,6 +73,20 @@ class TrainingSummary:
                 print(f"  {reason}")
 
 
+class UserErrorsEndTraining(UserCallback):
+    """Ends training at the first `LexLIPError` of a worker: starting again would only meet it again.
+
+    Ray Train starts the workers again after any error of theirs, but not after one of its controller, where this runs.
+    """
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raises the error as the controller's own."""
+        for error in worker_exceptions.values():
+            cause = user_error(error)
+            if cause is not None:
+                raise ControllerError(cause)
+
+
 def train(run: Run, data: str, out: Path, resources: TrainingResources | None = None) -> TrainingSummary:
     """Trains a model, or goes on with an interrupted training of the same run, data and folder.
 
@@ -83,7 +98,8 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
 
     Raises:
         DataError: the data cannot be used.
-        ModelError: `out` or its work folder belong to another run, or weights do not fit.
+        ModelError: `out` or its work folder belong to another run.
+        ControllerError: a worker met a `LexLIPError`, which `user_error` finds inside.
     """
     resources = resources or TrainingResources()
     source = open_pairs(data, unit_rows=UNIT_ROWS)
@@ -113,13 +129,18 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
             threads=threads,
         ),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": resources.worker_cpus}
+            num_workers=workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": resources.worker_cpus},
+            # Workers on CPUs reserve little, and would all be packed onto one machine while the others stand idle.
+            placement_strategy="PACK" if gpus else "SPREAD",
         ),
         run_config=RunConfig(
             name="checkpoints",
             storage_path=str(work),
             failure_config=FailureConfig(max_failures=resources.most_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            callbacks=[UserErrorsEndTraining()],
             worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": GLIBC_TUNABLES}},  # type: ignore[call-arg]
         ),
     )

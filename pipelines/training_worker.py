@@ -166,6 +166,7 @@ class EpochProgress:
         if self.board is not None:
             for name, value in term_use.items():
                 self.board.add_scalar(name, value, self.first_step + self.count)
+            self.board.flush()  # steps before a checkpoint are not taken again, so their figures must not be lost
         if self.rank == 0:
             self._warn(term_use)
 

@@ -52,7 +52,8 @@ def lexlip(args: dict[str, str]) -> serve.Application:
         )
         for group in range(groups)
     ]
-    return serve.deployment(**{**options, "max_ongoing_requests": WAITING_ROOM})(Gateway).bind(
+    on_gateway = {**options, "num_replicas": settings.gateway_replicas, "max_ongoing_requests": WAITING_ROOM}
+    return serve.deployment(**on_gateway)(Gateway).bind(
         settings,
         key_digest(),
         serve.deployment(**on_encoder)(TextEncoder).bind(settings),

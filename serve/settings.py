@@ -31,6 +31,7 @@ class ServeSettings:
         shards_per_replica: index shards held by each shard deployment; few, large ones beat many hops (2 ms each).
         replicas: replicas of every shard deployment; two let one die without a failed request.
         encoder_replicas: replicas of the text and of the image encoder.
+        gateway_replicas: replicas of the gateway; while its only one is started again, requests wait.
         threads: searches that a shard replica runs at a time, and threads a search over several shards may use.
         cpus: CPUs reserved per replica with Ray's scheduler; below one because replicas mostly wait.
         deadline_ms: how long a query waits for a shard before it answers without it.
@@ -51,6 +52,7 @@ class ServeSettings:
     shards_per_replica: int = 1
     replicas: int = 2
     encoder_replicas: int = 1
+    gateway_replicas: int = 1
     threads: int = 2
     cpus: float = 0.1
     deadline_ms: float = 1000.0

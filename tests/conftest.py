@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 # Starting Ray takes long, and two of them are more than two cores can bear.
 FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py")
+# Tests that run only when asked for: marker -> (environment variable that asks, why not always).
+ASKED_FOR = {
+    "slow": ("LEXLIP_SLOW_TESTS", "slow"),
+    "cluster": ("LEXLIP_CLUSTER_TESTS", "starts Ray nodes and kills them"),
+}
 SCENES = 40
 IMAGE_SIZE = 64
 SEED = 7
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what takes half a minute each, unless all is asked for."""
-    if os.environ.get("LEXLIP_SLOW_TESTS") != "1":
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: set LEXLIP_SLOW_TESTS=1 to run it"))
+    """Leaves out what takes long, unless it is asked for."""
+    for marker, (variable, reason) in ASKED_FOR.items():
+        if os.environ.get(variable) != "1":
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=f"{reason}: set {variable}=1 to run it"))
 
 
 class OneRay(LoadFileScheduling):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import ray  # brings psutil along
 import torch
+from ray.train import ControllerError
 
 from lexlip.data.augmentation import AugmentationSettings
 from lexlip.data.examples import ExampleSettings
@@ -28,6 +29,7 @@ from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
+from pipelines.cluster_session import user_error
 from pipelines.training import TrainingResources, train
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,15 @@ def test_a_worker_that_died_before_it_saved_the_model_loses_nothing(
     summary = train(run, str(scenes), tmp_path / "model")  # every epoch is done: only the model is missing
     assert load_model(tmp_path / "model").fingerprint == load_model(trained).fingerprint
     assert summary.metrics["momentum_contrastive"] > 0
+
+
+def test_what_a_user_can_mend_ends_training_at_once(ray_session: None, run: Run, scenes: Path, tmp_path: Path) -> None:
+    # Ray Train gives errors of its controller no second try; after too many tries it would be a WorkerGroupError.
+    with pytest.raises(ControllerError) as failure:
+        train(run, str(scenes), tmp_path / "model", TrainingResources(workers=3, most_failures=3))
+    cause = user_error(failure.value)
+    assert type(cause) is ModelError
+    assert str(cause) == "phase bottleneck: a batch of 8 cannot be shared by 3 workers"
 
 
 def test_missing_data_is_one_line_and_status_two(tmp_path: Path) -> None:
