@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 NODE_CPUS = 2
 OBJECT_STORE_BYTES = 200 * 2**20
-START_SECONDS = 120
-PROGRAM_SECONDS = 420
+# Nothing takes nearly as long, but a machine that does other work as well may be slow.
+PATIENCE_SECONDS = 900
+LOOK_SECONDS = 0.02
 SHOWN: list[str] = []
 
 
@@ -111,6 +112,22 @@ class Cluster:
         self.nodes.remove(node)
         node.kill()
 
+    def wait_for(self, condition: Callable[[], bool], program: subprocess.Popen, log: Path) -> None:
+        """Waits for something that a program does while it runs."""
+
+        def came_true() -> bool:
+            assert program.poll() is None, log.read_text(errors="replace")
+            return condition()
+
+        wait_until(came_true, log)
+
+    def end_of(self, program: subprocess.Popen, log: Path) -> str:
+        """Waits until a program has ended well; what it said."""
+        status = program.wait(PATIENCE_SECONDS)
+        output = log.read_text(errors="replace")
+        assert status == 0, output
+        return output
+
     def start(self, *command: str, log: Path) -> subprocess.Popen:
         """Starts a program of the repository against the cluster; what it says goes to a file."""
         with log.open("wb") as output:
@@ -120,7 +137,7 @@ class Cluster:
 
     def run(self, *command: str, log: Path) -> tuple[int, str]:
         """Runs a program to its end: its exit status and what it said."""
-        status = self.start(*command, log=log).wait(PROGRAM_SECONDS)
+        status = self.start(*command, log=log).wait(PATIENCE_SECONDS)
         return status, log.read_text(errors="replace")
 
     def end(self) -> None:
@@ -136,7 +153,12 @@ def start_node(name: str, options: list[str], folder: Path, environment: dict[st
     import psutil
 
     log = folder / f"{name.replace(' ', '-')}.log"
-    common = ["--block", "--disable-usage-stats", f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    common = [
+        "--block",
+        "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1",
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+    ]
     # Nodes of one machine share its ports, so each takes free ones.
     common += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}"]
     with log.open("wb") as output:
@@ -152,7 +174,7 @@ def start_node(name: str, options: list[str], folder: Path, environment: dict[st
         assert process.poll() is None, f"{name} ended: {log.read_text()}"
         return "Ray runtime started" in log.read_text()
 
-    wait_until(joined, START_SECONDS)
+    wait_until(joined, log)
     return node
 
 
@@ -163,12 +185,12 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Looks again and again; fails when the condition does not come true."""
-    end = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool], log: Path) -> None:
+    """Looks again and again; fails with what a log says when the condition does not come true."""
+    end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.05)
+        assert time.monotonic() < end, f"not within {PATIENCE_SECONDS} s: {log.read_text(errors='replace')}"
+        time.sleep(LOOK_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +210,7 @@ def running_cluster() -> Iterator[Cluster]:
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",  # jobs name `python`
     }
     options = ["--head", "--num-cpus=0", f"--port={port}", f"--dashboard-port={dashboard_port}"]
-    options += ["--node-ip-address=127.0.0.1", f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}"]
+    options += [f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}"]
     head = start_node("head", options, folder, environment)
     cluster = Cluster(folder, environment, f"http://127.0.0.1:{dashboard_port}", head)
     try:
@@ -199,9 +221,9 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def three_nodes(running_cluster: Cluster) -> Cluster:
-    """The cluster with three nodes besides the head."""
-    while len(running_cluster.nodes) < 3:
+def cluster(running_cluster: Cluster, request: pytest.FixtureRequest) -> Cluster:
+    """The cluster with as many nodes besides the head as the test's parameter says (one without), or more."""
+    while len(running_cluster.nodes) < getattr(request, "param", 1):
         running_cluster.add_node()
     return running_cluster
 

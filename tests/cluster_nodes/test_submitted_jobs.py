@@ -21,13 +21,13 @@ Submit = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def submit(three_nodes: Cluster, tmp_path: Path) -> Submit:
+def submit(cluster: Cluster, tmp_path: Path) -> Submit:
     """Submits `python pipelines/NAME.py ...` with a copy of the repository: exit status and what was said."""
 
     def submit_job(pipeline: str, *arguments: str) -> tuple[int, str]:
-        command = ["ray", "job", "submit", "--address", three_nodes.dashboard, "--working-dir", str(ROOT)]
+        command = ["ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", str(ROOT)]
         command += ["--", "python", f"pipelines/{pipeline}.py", *arguments]
-        return three_nodes.run(*command, log=tmp_path / "job.log")
+        return cluster.run(*command, log=tmp_path / "job.log")
 
     return submit_job
 
