@@ -6,6 +6,7 @@ end of `make test-cluster`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -60,23 +61,21 @@ class Node:
 
         found = []
         for process in self.root.children(recursive=True):
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
                 if title in " ".join(process.cmdline()):
                     found.append(process)
-            except psutil.NoSuchProcess:
-                continue  # ended meanwhile
         return found
 
     def kill(self) -> None:
         """Kills all its processes at once, as when a machine loses its power."""
         import psutil
 
-        family = [self.root, *self.root.children(recursive=True)]
+        family = [self.root]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += self.root.children(recursive=True)
         for process in family:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
         psutil.wait_procs(family, timeout=30)
 
 
@@ -174,7 +173,11 @@ def start_node(name: str, options: list[str], folder: Path, environment: dict[st
         assert process.poll() is None, f"{name} ended: {log.read_text()}"
         return "Ray runtime started" in log.read_text()
 
-    wait_until(joined, log)
+    try:
+        wait_until(joined, log)
+    except BaseException:
+        node.kill()
+        raise
     return node
 
 
