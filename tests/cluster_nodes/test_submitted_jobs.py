@@ -32,8 +32,9 @@ def submit(cluster: Cluster, tmp_path: Path) -> Submit:
     return submit_job
 
 
-def errors_of(output: str) -> list[str]:
-    return [line for line in output.splitlines() if line.startswith("error: ")]
+def errors_of(output: str) -> set[str]:
+    """The lines for the user; when a job has failed, Ray says the end of its log again."""
+    return {line for line in output.splitlines() if line.startswith("error: ")}
 
 
 def test_a_model_is_trained_and_a_corpus_encoded(
