@@ -33,9 +33,7 @@ from pipelines.vector_parts import (
 )
 
 IMAGE_TERMS = 32  # keeps nearly all of the recall of a model that was trained through random cuts
-PREPARE_CPUS = (
-    0.5  # whole CPUs for both stages would leave the actors or the tasks without any, and Ray Data waits forever
-)
+PREPARE_CPUS = 0.5  # of a task that reads and decodes; it must fit beside the actors, or Ray Data waits forever
 UNITS_IN_FLIGHT = 2  # per actor: one being encoded, one waiting
 NAMED_ROWS = 100  # dropped rows named in the summary; the metadata of the parts names all
 PROGRESS_SECONDS = 5.0
@@ -182,7 +180,14 @@ def _encode_missing(model: Path, works: tuple[PartWork, ...], settings: ActorSet
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
     actors = min(settings.actors or max(gpus, 1), len(works))
-    threads = settings.threads or max(1, int(resources.get("CPU", 1)) // actors)
+    cpus = resources.get("CPU", 0)
+    if actors * settings.actor_cpus + PREPARE_CPUS > cpus:  # no error: an autoscaler may be about to add nodes
+        print(
+            f"encode: {actors} actor(s) of {settings.actor_cpus} CPUs leave none of the cluster's {cpus:g} to read and "
+            "decode with; this waits until the cluster grows (or give a smaller --actors or --actor-cpus)",
+            flush=True,
+        )
+    threads = settings.threads or max(1, int(cpus) // actors)
     # One block per unit: a task reads one unit, and backpressure counts in units.
     numbers = ray.data.from_items([{"number": number} for number in range(len(works))], override_num_blocks=len(works))
     prepared = numbers.map_batches(UnitPreparer(works), batch_size=1, batch_format="pyarrow", num_cpus=PREPARE_CPUS)
