@@ -29,5 +29,9 @@ class IndexFormatError(LexLIPError):
     """An index or one of its files is missing, foreign, truncated, corrupted or of another format version."""
 
 
+class StorageError(LexLIPError):
+    """A bucket, folder or file behind a URL cannot be reached, read or written."""
+
+
 class QueryError(LexLIPError):
     """A query cannot be answered as asked: too many terms, unknown term, non-finite weight."""

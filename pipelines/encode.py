@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from lexlip.commands.location_argument import LocationArgument
 from lexlip.vocabulary import Vocabulary
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require, require_lasting
@@ -26,8 +27,8 @@ class Encode:
     Attributes:
         model: folder of a LexLIP or dense CLIP model.
         data: the corpus: Parquet file, glob or folder, or an image folder; captions are optional for pictures.
-        vectors: folder for the vectors, one Parquet part per piece of the corpus.
-        index: folder for the index; not used with dense vectors.
+        vectors: folder or URL for the vectors, one Parquet part per piece of the corpus.
+        index: folder or URL for the index; not used with dense vectors.
         shards: shards of the index.
         impact_bits: bits of a quantised weight, 4 to 8.
         captions: index the words of the corpus' captions too, so that a search can weigh both.
@@ -37,8 +38,8 @@ class Encode:
 
     model: Path = DEMO / "lexlip"
     data: str = str(DEMO / "data" / "val")
-    vectors: Path = DEMO / "vectors"
-    index: Path = DEMO / "index"
+    vectors: LocationArgument = DEMO / "vectors"
+    index: LocationArgument = DEMO / "index"
     shards: int = 1
     impact_bits: int = 8
     captions: bool = False

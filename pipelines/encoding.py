@@ -18,6 +18,7 @@ from lexlip.data.images import ImageLimits
 from lexlip.data.sources import open_pairs
 from lexlip.errors import DataError
 from lexlip.model.saving import Encoder, load_encoder
+from lexlip.storage import Location
 from pipelines.corpus_sides import ImageSide, TextSide
 from pipelines.unit_encoding import UnitEncoder
 from pipelines.unit_preparing import PartWork, UnitPreparer
@@ -27,8 +28,9 @@ from pipelines.vector_parts import (
     EncodingRecord,
     PartReport,
     claim,
+    finished_files,
     part_files,
-    read_report,
+    read_reports,
     write_json,
 )
 
@@ -77,12 +79,12 @@ class EncodeTarget:
 
     Attributes:
         data: location of the corpus, as for `open_pairs`; captions are needed for the text side only.
-        vectors: folder of the parts.
+        vectors: folder of the parts, local or behind a URL.
         settings: how.
     """
 
     data: str
-    vectors: Path
+    vectors: Location
     settings: EncodeSettings
 
 
@@ -124,7 +126,7 @@ class EncodeSummary:
 
 
 def encode_corpus(
-    model: Path, data: str, vectors: Path, settings: EncodeSettings, actors: ActorSettings | None = None
+    model: Path, data: str, vectors: Location, settings: EncodeSettings, actors: ActorSettings | None = None
 ) -> EncodeSummary:
     """Encodes one corpus: `encode_targets` with a single target."""
     return encode_targets(model, [EncodeTarget(data, vectors, settings)], actors)[0]
@@ -147,8 +149,9 @@ def encode_targets(
     began = time.perf_counter()
     loaded = load_encoder(model)
     plans = [_plan(loaded, target) for target in targets]
-    missing = [work for plan in plans for work in plan if not work.file.is_file()]
-    there = [sum(work.file.is_file() for work in plan) for plan in plans]
+    finished = set().union(*(finished_files(target.vectors.absolute()) for target in targets))
+    missing = [work for plan in plans for work in plan if work.file not in finished]
+    there = [sum(work.file in finished for work in plan) for plan in plans]
     if any(there):
         print(f"encode: {sum(there)} of {sum(map(len, plans))} parts are already there", flush=True)
     if missing:
@@ -205,7 +208,7 @@ def _encode_missing(model: Path, works: tuple[PartWork, ...], settings: ActorSet
 
 
 def _summarise(target: EncodeTarget, plan: list[PartWork], there: int, seconds: float) -> EncodeSummary:
-    reports = [read_report(work.file) for work in plan]
+    reports = read_reports([work.file for work in plan])
     dropped = [row for report in reports for row in report.dropped]
     summary = EncodeSummary(
         vectors=str(target.vectors),

@@ -1,7 +1,6 @@
 """From a folder of lexicon vectors to a published index: one Ray task per shard, then one rename."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import ray
@@ -9,18 +8,19 @@ import ray
 from lexlip.errors import DataError
 from lexlip.index import BuildSettings, CaptionIndexing, Manifest, ShardEntry, build_shard, measure_captions, publish
 from lexlip.index.caption_postings import CaptionLengths
+from lexlip.storage import Location
 from lexlip.vocabulary import Vocabulary
-from pipelines.vector_parts import EncodingRecord, finished_parts, read_report
+from pipelines.vector_parts import EncodingRecord, finished_parts, read_reports
 
 
 def build_index(
-    vectors: Path, index: Path, shards: int, impact_bits: int, caption_vocabulary: Vocabulary | None = None
+    vectors: Location, index: Location, shards: int, impact_bits: int, caption_vocabulary: Vocabulary | None = None
 ) -> Manifest:
     """Builds all shards of an index and publishes it; an index that is already there is replaced in one step.
 
     Args:
-        vectors: a finished folder of lexicon vectors.
-        index: the index folder.
+        vectors: a finished folder of lexicon vectors, local or behind a URL.
+        index: the index folder, likewise.
         shards: how many; each takes consecutive parts, about equally many documents.
         impact_bits: bits of a quantised weight.
         caption_vocabulary: the vectors' vocabulary, if the words of captions are indexed too.
@@ -35,7 +35,7 @@ def build_index(
     if record.kind != "lexlip":
         raise DataError(f"{vectors}: holds dense vectors; an inverted index needs the vectors of a LexLIP model")
     parts = [part.absolute() for part in finished_parts(vectors)]
-    reports = [read_report(part) for part in parts]
+    reports = read_reports(parts)
     # One scale for all shards, so that scores of different shards are comparable to the last bit.
     settings = BuildSettings(impact_bits=impact_bits, maximum_weight=max(report.maximum_weight for report in reports))
     groups = shard_groups([report.documents for report in reports], shards)
@@ -84,14 +84,14 @@ def shard_groups(documents: list[int], shards: int) -> list[list[int]]:
 
 
 @ray.remote(num_cpus=1)
-def _measure_one(parts: list[Path], vocabulary: Vocabulary) -> CaptionLengths:
+def _measure_one(parts: list[Location], vocabulary: Vocabulary) -> CaptionLengths:
     return measure_captions(parts, vocabulary)
 
 
 @ray.remote(num_cpus=1)
 def _build_one(
-    parts: list[Path],
-    index: Path,
+    parts: list[Location],
+    index: Location,
     shard: int,
     settings: BuildSettings,
     vocabulary_terms: int,

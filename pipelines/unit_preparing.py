@@ -4,12 +4,12 @@ A prepared unit travels as one row holding one block of bytes, so it is never cu
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from lexlip.data.sources import PairUnit
+from lexlip.storage import Location
 from pipelines.corpus_sides import CorpusSide, PreparedUnit
 from pipelines.vector_parts import PartReport
 
@@ -28,7 +28,7 @@ class PartWork:
     unit: PairUnit
     side: CorpusSide
     top_terms: int | None
-    file: Path
+    file: Location
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,32 @@
 """A folder of encoded vectors: one Parquet part per unit of the corpus, so that an interrupted job can go on.
 
     encoding.json                what made the parts; another model or other settings are refused
-    part-00000-3f2a9c1b.parquet  vectors and stored fields of one unit; appears by rename, so it is always whole
+    part-00000-3f2a9c1b.parquet  vectors and stored fields of one unit; appears whole or not at all
     summary.json                 counts and the dropped rows, written when all parts are there
 
-A part carries the rows it dropped and its largest weight in its Parquet metadata, so that a resumed job knows them.
+The folder is a local one or behind a URL. A part carries the rows it dropped and its largest weight in its Parquet metadata, so that a resumed job knows them.
 """
 
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexlip.data.sources import PairUnit
 from lexlip.errors import DataError
+from lexlip.storage import STATE_DETAILS, Location, arrow_source, open_filesystem, reaching, whole_file
 
 RECORD_FILE, SUMMARY_FILE = "encoding.json", "summary.json"
 METADATA_KEY = b"lexlip.part"
 FORMAT_VERSION = 1
 STATE_DETAILS = ("size", "mtime", "LastModified", "ETag")  # what filesystems call the signs of a changed file
+PARTS = "part-*.parquet"
+REPORTS_AT_ONCE = 16  # footers read in parallel; behind a URL the wait is for the network
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class EncodingRecord:
     format_version: int = FORMAT_VERSION
 
     @classmethod
-    def load(cls, folder: Path) -> "EncodingRecord":
+    def load(cls, folder: Location) -> "EncodingRecord":
         """Reads the record of a folder of vectors.
 
         Raises:
@@ -100,16 +101,15 @@ class EncodingRecord:
             raise DataError(f"{file}: not a readable record of vectors ({error})") from error
 
 
-def claim(folder: Path, record: EncodingRecord) -> None:
+def claim(folder: Location, record: EncodingRecord) -> None:
     """Makes the folder belong to these settings, or checks that it already does.
 
     Raises:
         DataError: its vectors were made by another model or with other settings; the message names them.
     """
     if not (folder / RECORD_FILE).is_file():
-        if any(folder.glob("part-*.parquet")):
+        if any(folder.glob(PARTS)):
             raise DataError(f"{folder}: has vector parts but no {RECORD_FILE}; give another folder")
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RECORD_FILE, dataclasses.asdict(record))
         return
     present = dataclasses.asdict(EncodingRecord.load(folder))
@@ -119,7 +119,7 @@ def claim(folder: Path, record: EncodingRecord) -> None:
         raise DataError(f"{folder}: holds vectors made with {', '.join(different)}; give another folder, or remove it")
 
 
-def part_files(folder: Path, units: Sequence[PairUnit]) -> list[Path]:
+def part_files(folder: Location, units: Sequence[PairUnit]) -> list[Location]:
     """The part of every unit, whether it exists yet or not, in the order of the units.
 
     Raises:
@@ -127,8 +127,8 @@ def part_files(folder: Path, units: Sequence[PairUnit]) -> list[Path]:
     """
     states = {file: _file_state(file) for file in sorted({unit.file for unit in units})}
     keys = [unit_key(unit, states[unit.file]) for unit in units]
-    files = [folder / f"part-{number:05d}-{key}.parquet" for number, key in enumerate(keys)]
-    foreign = sorted(set(folder.glob("part-*.parquet")) - set(files))
+    files: list[Location] = [folder / f"part-{number:05d}-{key}.parquet" for number, key in enumerate(keys)]
+    foreign = sorted(finished_files(folder) - set(files), key=str)
     if foreign:
         raise DataError(
             f"{folder}: {len(foreign)} vector part(s) such as {foreign[0].name} belong to other data, or to data that "
@@ -137,32 +137,44 @@ def part_files(folder: Path, units: Sequence[PairUnit]) -> list[Path]:
     return files
 
 
+def finished_files(folder: Location) -> set[Location]:
+    """The parts that a folder has, of whatever data."""
+    return set(folder.glob(PARTS))
+
+
 def unit_key(unit: PairUnit, file_state: str) -> str:
     """Eight hexadecimal digits that change with the unit, and with the size and time of change of its file."""
     return hashlib.sha256(f"{unit!r}\n{file_state}".encode()).hexdigest()[:8]
 
 
 def _file_state(file: str) -> str:
-    filesystem, path = fsspec.core.url_to_fs(file)
-    details = filesystem.info(path)
+    with reaching(file):
+        filesystem, path = open_filesystem(file)
+        details = filesystem.info(path)
     return " ".join(f"{name}={details[name]}" for name in STATE_DETAILS if name in details)
 
 
-def write_part(file: Path, table: pa.Table, report: PartReport) -> None:
-    """Writes a part under a temporary name and publishes it by rename."""
-    temporary = file.with_name(f"{file.name}.tmp-{os.getpid()}")
-    pq.write_table(table.replace_schema_metadata({METADATA_KEY: report.to_json()}), temporary, compression="zstd")
-    temporary.replace(file)
+def write_part(file: Location, table: pa.Table, report: PartReport) -> None:
+    """Writes a part, which appears whole."""
+    with whole_file(file) as temporary:
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: report.to_json()}), temporary, compression="zstd")
 
 
-def read_report(file: Path) -> PartReport:
+def read_reports(files: Sequence[Location]) -> list[PartReport]:
+    """What finished parts say about themselves, see `read_report`."""
+    with ThreadPoolExecutor(REPORTS_AT_ONCE) as pool:
+        return list(pool.map(read_report, files))
+
+
+def read_report(file: Location) -> PartReport:
     """What a finished part says about itself.
 
     Raises:
         DataError: the file is not a part.
     """
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        with reaching(file):
+            metadata = pq.read_schema(arrow_source(file)).metadata or {}
         return PartReport.from_json(metadata[METADATA_KEY].decode())
     except (pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
         raise DataError(
@@ -170,7 +182,7 @@ def read_report(file: Path) -> PartReport:
         ) from error
 
 
-def finished_parts(folder: Path) -> list[Path]:
+def finished_parts(folder: Location) -> list[Location]:
     """The parts of a folder in order; for readers of vectors.
 
     Raises:
@@ -184,14 +196,12 @@ def finished_parts(folder: Path) -> list[Path]:
     return [folder / name for name in json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["parts"]]
 
 
-def write_json(file: Path, record: dict) -> None:
-    """Writes JSON under a temporary name and publishes it by rename."""
+def write_json(file: Location, record: dict) -> None:
+    """Writes JSON; the file appears whole."""
     write_text(file, json.dumps(record, indent=2) + "\n")
 
 
-def write_text(file: Path, text: str) -> None:
-    """Writes text under a temporary name and publishes it by rename."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.tmp-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
+def write_text(file: Location, text: str) -> None:
+    """Writes text; the file appears whole."""
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from lexlip.errors import IndexFormatError
+from lexlip.errors import IndexFormatError, StorageError
+from lexlip.index.manifest import MANIFEST_NAME
+from lexlip.storage import Location, RemotePath, locate
 
 
 class Generation(Protocol):
@@ -28,15 +29,15 @@ Opened = TypeVar("Opened", bound=Generation)
 class GenerationKeeper(Generic[Opened]):
     """The opened generations of one process, newest last; the last one is current."""
 
-    def __init__(self, folder: str | Path, open_current: Callable[[], Opened], kept: int) -> None:
+    def __init__(self, folder: str | Location, open_current: Callable[[], Opened], kept: int) -> None:
         """Opens the current generation.
 
         Args:
-            folder: the index folder.
+            folder: the index folder, or its URL.
             open_current: opens whatever is published now; raises `IndexFormatError` when that cannot be served.
             kept: how many generations stay open.
         """
-        self._manifest = Path(folder) / "index.json"
+        self._manifest = locate(folder) / MANIFEST_NAME
         self._open_current = open_current
         self._kept = kept
         self._lock = threading.Lock()
@@ -61,14 +62,19 @@ class GenerationKeeper(Generic[Opened]):
     def refresh(self) -> bool:
         """Opens the published generation when `index.json` has changed; True when `current` is another one now.
 
-        A state that cannot be opened or served leaves the current one in place; `refused` then says why.
+        A state that cannot be opened or served leaves the current one in place; `refused` then says why. One that
+        could not be fetched is tried again at the next look.
         """
         with self._lock:
-            signature = self._sign()
-            if signature == self._signature:
-                return False
             try:
+                signature = self._sign()
+                if signature == self._signature:
+                    return False
                 opened = self._open_current()
+            except StorageError as error:
+                self._signature = None
+                self.refused = str(error)
+                return False
             except IndexFormatError as error:
                 self._signature = signature
                 self.refused = str(error)
@@ -83,7 +89,10 @@ class GenerationKeeper(Generic[Opened]):
     def _find(self, number: int) -> Opened | None:
         return next((opened for opened in reversed(self._opened) if opened.number == number), None)
 
-    def _sign(self) -> tuple[int, int, int] | None:
+    def _sign(self) -> tuple[object, ...] | None:
+        if isinstance(self._manifest, RemotePath):
+            # Stores tell times to the second, in which two states can be published.
+            return (self._manifest.read_bytes(),)
         if not self._manifest.is_file():
             return None
         status = self._manifest.stat()

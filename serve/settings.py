@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexlip.errors import LexLIPError
+from lexlip.storage import locate
 
 DEMO_INDEX = Path("out/demo/index")
 DEMO_MODEL = Path("out/demo/lexlip")
@@ -25,7 +26,7 @@ class ServeSettings:
     """Arguments of the application.
 
     Attributes:
-        index: folder of the index; a new generation published there is picked up while serving.
+        index: folder or URL of the index; a new generation published there is picked up while serving.
         model: folder of the LexLIP model whose vectors the index holds.
         device: where the encoders run, "cpu" or "cuda".
         shards_per_replica: index shards held by each shard deployment; few, large ones beat many hops (2 ms each).
@@ -92,12 +93,13 @@ class ServeSettings:
         return cls(**values)
 
     def located(self) -> ServeSettings:
-        """The same with absolute paths, since replicas run in other folders.
+        """The same with absolute paths (a URL is one), since replicas run in other folders.
 
         Raises:
             SettingsError: the index or the model is not there; the message says what makes it.
+        StorageError: the index is behind a URL that cannot be reached.
         """
-        index, model = Path(self.index).absolute(), Path(self.model).absolute()
+        index, model = locate(self.index).absolute(), Path(self.model).absolute()
         for name, folder, needed in (("index", index, "index.json"), ("model", model, "config.json")):
             if not (folder / needed).is_file():
                 default = {"index": DEMO_INDEX, "model": DEMO_MODEL}[name].absolute()

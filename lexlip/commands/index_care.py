@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from lexlip.index import BuildSettings, CaptionIndexing, build_shard, measure_captions, publish
+from lexlip.commands.location_argument import LocationArgument
+from lexlip.index import BuildSettings, CaptionIndexing, build_shard, copy_index, measure_captions, publish
 from lexlip.index.grow import delete_documents, merge_shards, remove_unreferenced, unreferenced_files
 from lexlip.index.manifest import read_manifest
 from lexlip.index.verify import verify_index
@@ -67,13 +68,13 @@ class Build:
 
 @dataclass(frozen=True)
 class Verify:
-    """Check every byte of an index against its checksums.
+    """Check every byte of an index against its checksums; behind a URL, those of the copies on this machine.
 
     Attributes:
-        path: the index folder.
+        path: folder or URL of the index.
     """
 
-    path: tyro.conf.Positional[Path]
+    path: tyro.conf.Positional[LocationArgument]
 
     def run(self) -> int:
         """Prints what is damaged; 1 when something is."""
@@ -91,10 +92,10 @@ class Info:
     """Show what an index holds.
 
     Attributes:
-        path: the index folder.
+        path: folder or URL of the index.
     """
 
-    path: tyro.conf.Positional[Path]
+    path: tyro.conf.Positional[LocationArgument]
 
     def run(self) -> int:
         """Prints the published state."""
@@ -114,13 +115,32 @@ class Info:
                 f"postings a "
                 f"document, {entry.stored.bytes / 1e6:.1f} MB of stored fields"
             )
-        left_over = unreferenced_files(self.path)
+        left_over = unreferenced_files(self.path) if isinstance(self.path, Path) else []
         if left_over:
             size = sum(file.stat().st_size for file in left_over) / 1e6
             print(
                 f"{len(left_over)} file(s) of {size:.1f} MB belong to no published state (`lexlip index clean` "
                 f"removes them)"
             )
+        return 0
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copy a published index between a folder and a URL (s3://, gs://, hdfs://, ...), its manifest last.
+
+    Attributes:
+        source: folder or URL of the index.
+        target: folder or URL; a state that is newer there is not replaced.
+    """
+
+    source: tyro.conf.Positional[LocationArgument]
+    target: tyro.conf.Positional[LocationArgument]
+
+    def run(self) -> int:
+        """Copies what is not there yet."""
+        manifest = copy_index(self.source, self.target)
+        print(f"{self.target}: generation {manifest.generation} with {manifest.documents} documents")
         return 0
 
 
@@ -180,6 +200,7 @@ IndexCommand = (
     Annotated[Build, tyro.conf.subcommand("build")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Copy, tyro.conf.subcommand("copy")]
     | Annotated[Delete, tyro.conf.subcommand("delete")]
     | Annotated[Merge, tyro.conf.subcommand("merge")]
     | Annotated[Clean, tyro.conf.subcommand("clean")]

@@ -7,12 +7,14 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from lexlip.commands.location_argument import LocationArgument
 from lexlip.commands.searching import position_of
 from lexlip.errors import DataError, QueryError
 from lexlip.evaluation.vector_files import read_lexicon_vectors
 from lexlip.index import Index
 from lexlip.index.drift import measure_drift
 from lexlip.index.health import measure_health
+from lexlip.storage import Location
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -23,13 +25,13 @@ class InspectTerm:
 
     Attributes:
         term: as in the vocabulary; a piece that continues a word begins with ##.
-        index: the index folder.
+        index: folder or URL of the index.
         vocabulary: the model folder, or any folder with its vocab.txt.
         k: how many pictures.
     """
 
     term: tyro.conf.Positional[str]
-    index: Path
+    index: LocationArgument
     vocabulary: Path
     k: int = 10
 
@@ -56,12 +58,12 @@ class InspectImage:
 
     Attributes:
         id: of the picture.
-        index: the index folder.
+        index: folder or URL of the index.
         vocabulary: the model folder, or any folder with its vocab.txt.
     """
 
     id: tyro.conf.Positional[str]
-    index: Path
+    index: LocationArgument
     vocabulary: Path
 
     def run(self) -> int:
@@ -81,13 +83,13 @@ class InspectHealth:
     """Show how the vocabulary is used: dead terms, hot lists, terms per picture.
 
     Attributes:
-        index: the index folder.
+        index: folder or URL of the index.
         vocabulary: the model folder, or any folder with its vocab.txt.
         hot_share: a list with more than this share of the pictures is hot: it costs time and tells little.
         k: how many hot lists are named.
     """
 
-    index: tyro.conf.Positional[Path]
+    index: tyro.conf.Positional[LocationArgument]
     vocabulary: Path
     hot_share: float = 0.2
     k: int = 10
@@ -177,7 +179,7 @@ class InspectCommands:
         return self.command.run()
 
 
-def _vocabulary_of(index: Path, folder: Path) -> Vocabulary:
+def _vocabulary_of(index: Location, folder: Path) -> Vocabulary:
     vocabulary = Vocabulary.load(folder)
     vocabulary.require_same(Index.open(index, shards=()).manifest.vocabulary_fingerprint, f"the index {index}")
     return vocabulary

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
+from lexlip.commands.location_argument import LocationArgument
 from lexlip.errors import DataError, ModelError, QueryError
 from lexlip.index import Index, fuse, said_pieces
+from lexlip.storage import Location
 from lexlip.tables import LexiconVector
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Search:
 
     Attributes:
         query: words to search for; with --image, the path of a picture.
-        index: the index folder.
+        index: folder or URL of the index.
         model: the model that made its vectors.
         image: the query is a picture.
         k: how many hits.
@@ -38,7 +40,7 @@ class Search:
     """
 
     query: tyro.conf.Positional[str]
-    index: Path
+    index: LocationArgument
     model: Path
     image: bool = False
     k: int = 10
@@ -80,7 +82,7 @@ class Explain:
     Attributes:
         id: of the picture.
         query: words to search for; with --image, the path of a picture.
-        index: the index folder.
+        index: folder or URL of the index.
         model: the model that made its vectors.
         image: the query is a picture.
         query_terms: heaviest terms of the query that are searched.
@@ -89,7 +91,7 @@ class Explain:
 
     id: tyro.conf.Positional[str]
     query: tyro.conf.Positional[str]
-    index: Path
+    index: LocationArgument
     model: Path
     image: bool = False
     query_terms: int = QUERY_TERMS
@@ -114,7 +116,7 @@ class Explain:
         return 0
 
 
-def open_both(index_folder: Path, model_folder: Path) -> tuple[Index, LexLIP]:
+def open_both(index_folder: Location, model_folder: Path) -> tuple[Index, LexLIP]:
     """An index and the model of its vectors.
 
     Raises:
@@ -151,7 +153,7 @@ def encode_query(model: LexLIP, query: str, image: bool, terms: int) -> LexiconV
     return vector
 
 
-def position_of(index: Index, id: str, folder: Path) -> int:
+def position_of(index: Index, id: str, folder: Location) -> int:
     """Where a document is.
 
     Raises:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from lexlip.data.image_files import image_bytes, name_inside
 from lexlip.data.locations import Location
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 from lexlip.tables import PAIR_SCHEMA
 
 ANNOTATION_SCHEMA = PAIR_SCHEMA.append(pa.field("split", pa.string()))
@@ -73,12 +74,12 @@ def annotation_units(
 
 def read_annotations(unit: AnnotationUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; a file that is not there becomes a row whose image is null."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     annotated = _annotations(unit.file, unit.splits, _state(filesystem, path))
     chosen = annotated[unit.first_row : unit.first_row + unit.rows]
     if len(chosen) < unit.rows:
         raise DataError(f"{unit.file}: fewer images than before; the file has changed since it was opened")
-    image_filesystem, folder = fsspec.core.url_to_fs(unit.images)
+    image_filesystem, folder = open_filesystem(unit.images)
     for start in range(0, unit.rows, batch_rows):
         rows = [
             {

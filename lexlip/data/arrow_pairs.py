@@ -10,6 +10,7 @@ import pyarrow as pa
 from lexlip.data.locations import Location
 from lexlip.data.pair_columns import PairColumns, cut_batches
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def arrow_units(
 
 def read_arrow(unit: ArrowUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; the batches before the unit are passed over."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     with _open(filesystem, path, unit.file) as stream:
         position = 0
         for batch in _batches(stream, unit.file):

@@ -16,6 +16,7 @@ from lexlip.data.image_files import image_bytes
 from lexlip.data.locations import IMAGE_SUFFIXES, Location
 from lexlip.data.tar_pairs import TAR_SCHEMA
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def captioned_files_units(
     suffixes = {file.rpartition(".")[2] for file in names}
     if captions_required and not suffixes & {*TEXT_SUFFIXES, RECORD_SUFFIX}:
         raise DataError(f"{name}: no .{', .'.join(TEXT_SUFFIXES)} or .{RECORD_SUFFIX} with captions beside the images")
-    root = str(fsspec.core.url_to_fs(location.url)[1]).rstrip("/")
+    root = str(open_filesystem(location.url)[1]).rstrip("/")
     prefix = path[len(root) :].strip("/")
     for first_row in range(0, len(images), unit_rows):
         yield CaptionedFilesUnit(name, prefix, first_row, min(unit_rows, len(images) - first_row))
@@ -58,7 +59,7 @@ def captioned_files_units(
 
 def read_captioned_files(unit: CaptionedFilesUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     names = _names(filesystem, path)
     images = _images(names)[unit.first_row : unit.first_row + unit.rows]
     if len(images) < unit.rows:

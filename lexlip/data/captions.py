@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import fsspec
 import pyarrow.parquet as pq
 
 from lexlip.data.parquet_pairs import ParquetUnit
 from lexlip.data.sources import PairSource, read_unit
+from lexlip.storage import open_filesystem
 
 
 def read_captions(source: PairSource) -> Iterator[str]:
@@ -17,7 +17,7 @@ def read_captions(source: PairSource) -> Iterator[str]:
             if (unit.file, unit.row_group) in read_groups:
                 continue  # the whole row group was read with its first unit
             read_groups.add((unit.file, unit.row_group))
-            filesystem, path = fsspec.core.url_to_fs(unit.file)
+            filesystem, path = open_filesystem(unit.file)
             with filesystem.open(path) as file:
                 columns = list(unit.columns.captions)
                 table = pq.ParquetFile(file).read_row_group(unit.row_group, columns=columns)

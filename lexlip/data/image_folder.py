@@ -18,6 +18,7 @@ import pyarrow as pa
 from lexlip.data.image_files import image_bytes, name_inside
 from lexlip.data.locations import Location
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 from lexlip.tables import PAIR_SCHEMA
 
 CAPTION_KEYS = ("captions", "caption", "text")
@@ -73,7 +74,7 @@ def image_folder_units(
 
 def read_image_folder(unit: ImageFolderUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; a file that is not there becomes a row whose image is null."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     folder = str(PurePosixPath(path).parent)
     left = unit.rows
     with filesystem.open(path, "rb") as lines:

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 import fsspec
 
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 
 METADATA_FILES = ("metadata.jsonl", "captions.jsonl")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -109,19 +110,24 @@ def find_files(location: Location) -> tuple[fsspec.AbstractFileSystem, list[str]
 
     Raises:
         DataError: the location cannot be opened or holds nothing of the kind.
+        StorageError: it is a URL, and its filesystem cannot be reached.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(location.url)
+        filesystem, path = open_filesystem(location.url)
     except (ImportError, ValueError) as error:
         raise DataError(f"{location.url}: cannot be opened ({error})") from error
-    if filesystem.isdir(path):
+    try:
+        kind = filesystem.info(path)["type"]
+    except (FileNotFoundError, NotADirectoryError):
+        kind = "pattern"
+    if kind == "directory":
         return filesystem, _in_folder(filesystem, path, location.url)
-    if filesystem.isfile(path):
+    if kind == "file":
         return filesystem, [path]
     files = [file for file in filesystem.glob(path) if filesystem.isfile(file)] if _is_glob(path) else []
     if not files:
-        kind = "no file matches this pattern" if _is_glob(path) else "no such file or folder"
-        raise DataError(f"{location.url}: {kind}")
+        problem = "no file matches this pattern" if _is_glob(path) else "no such file or folder"
+        raise DataError(f"{location.url}: {problem}")
     return filesystem, sorted(files)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from lexlip.data.locations import Location
 from lexlip.data.pair_columns import PairColumns, cut_batches
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 
 READ_BUFFER = 2**20  # bytes fetched at a time: a row group streams through memory instead of being held whole
 
@@ -53,7 +54,7 @@ def parquet_units(
 
 def read_parquet(unit: ParquetUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; what lies before the unit in its row group streams past."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     with _open(filesystem, path, unit.file) as parquet:
         position, end = 0, unit.first_row + unit.rows
         before = sum(parquet.metadata.row_group(group).num_rows for group in range(unit.row_group))

@@ -20,6 +20,7 @@ from lexlip.data.parquet_pairs import ParquetUnit, parquet_units, read_parquet
 from lexlip.data.tar_pairs import TarUnit, read_tar, tar_units
 from lexlip.data.tsv_pairs import TsvUnit, read_tsv, tsv_units
 from lexlip.errors import DataError
+from lexlip.storage import reaching
 
 PairUnit = ParquetUnit | ImageFolderUnit | TarUnit | ArrowUnit | CaptionedFilesUnit | AnnotationUnit | TsvUnit
 
@@ -80,17 +81,20 @@ def open_pairs(location: str, *, captions_required: bool = True, unit_rows: int 
 
     Raises:
         DataError: nothing is there, a file cannot be read or lacks the columns, or there is not one row.
+        StorageError: it is a URL, and its filesystem cannot be reached.
     """
     if unit_rows < 1:
         raise DataError(f"unit_rows must be at least 1, not {unit_rows}")
     where = Location.parse(str(location))
-    filesystem, files = find_files(where)
+    with reaching(where.url):
+        filesystem, files = find_files(where)
 
     def units_of(file: str) -> list[PairUnit]:
         find_units = _UNITS_OF.get(PurePosixPath(file).suffix.lower(), parquet_units)
         if find_units is parquet_units and filesystem.isdir(file):
             find_units = captioned_files_units
-        return list(find_units(filesystem, file, where, captions_required, unit_rows))
+        with reaching(where.url):
+            return list(find_units(filesystem, file, where, captions_required, unit_rows))
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         units = tuple(unit for found in pool.map(units_of, files) for unit in found)
@@ -112,5 +116,7 @@ def read_unit(unit: PairUnit, *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Ta
 
     Raises:
         DataError: a file has gone, changed or is damaged.
+        StorageError: it is behind a URL, and its filesystem cannot be reached.
     """
-    return _READERS[type(unit)](unit, batch_rows)
+    with reaching(unit.file):
+        yield from _READERS[type(unit)](unit, batch_rows)

@@ -20,6 +20,7 @@ from lexlip.data.caption_sidecars import LARGEST_SIDECAR, RECORD_SUFFIX, TEXT_SU
 from lexlip.data.image_files import LARGEST_FILE
 from lexlip.data.locations import IMAGE_SUFFIXES, Location
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 from lexlip.tables import PAIR_SCHEMA
 
 TAR_SCHEMA = PAIR_SCHEMA.append(pa.field("url", pa.string()))
@@ -83,7 +84,7 @@ def tar_units(
 
 def read_tar(unit: TarUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; a sample without an image becomes a row whose image is null."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
+    filesystem, path = open_filesystem(unit.file)
     left = unit.rows
     with _open(filesystem, path, unit.file) as file:
         samples = _samples(file, unit.file, unit.first_byte)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from lexlip.data.image_files import image_bytes, name_inside
 from lexlip.data.locations import Location
 from lexlip.errors import DataError
+from lexlip.storage import open_filesystem
 from lexlip.tables import PAIR_SCHEMA
 
 
@@ -72,8 +73,8 @@ def tsv_units(
 
 def read_tsv(unit: TsvUnit, batch_rows: int) -> Iterator[pa.Table]:
     """Tables of at most `batch_rows` rows; a file that is not there becomes a row whose image is null."""
-    filesystem, path = fsspec.core.url_to_fs(unit.file)
-    image_filesystem, folder = fsspec.core.url_to_fs(unit.images)
+    filesystem, path = open_filesystem(unit.file)
+    image_filesystem, folder = open_filesystem(unit.images)
     left = unit.rows
     with _open(filesystem, path, unit.file) as lines:
         lines.seek(unit.first_byte)

@@ -18,18 +18,20 @@ from lexlip.index.postings import write_postings
 from lexlip.index.pruning import keep_top_terms
 from lexlip.index.quantisation import quantise
 from lexlip.index.quantisation_cost import recall_of_impacts
+from lexlip.index.remote_files import fetch, local_folder, put
 from lexlip.index.sections import write_sections
 from lexlip.index.settings import BuildSettings
 from lexlip.index.shard import Shard
 from lexlip.index.stored import StoredWriter
 from lexlip.index.vectors import VectorRows, read_vectors, stored_schema
+from lexlip.storage import Location, locate
 
 _SMALLEST_WEIGHT = np.float32(1e-30)  # the maximum weight of a shard without postings
 
 
 def build_shard(
-    vector_files: Sequence[str | Path],
-    folder: str | Path,
+    vector_files: Sequence[str | Location],
+    folder: str | Location,
     shard: int,
     settings: BuildSettings,
     *,
@@ -45,7 +47,7 @@ def build_shard(
 
     Args:
         vector_files: Parquet files, read in this order; the position of a document in the shard is its row.
-        folder: the index folder; made when missing.
+        folder: the index folder; made when missing. For a URL the files are written on this machine, then uploaded.
         shard: number of the shard, unique in the index.
         settings: pruning, quantisation and layout.
         vocabulary_terms: size of the vocabulary; a term id outside is an error.
@@ -64,9 +66,10 @@ def build_shard(
 
     if not vector_files:
         raise DataError(f"shard {shard}: no vector files given.")
-    if not Path(vector_files[0]).is_file():
+    if not locate(vector_files[0]).is_file():
         raise DataError(f"{vector_files[0]}: no such file of lexicon vectors.")
-    folder = Path(folder)
+    where = locate(folder)
+    folder = local_folder(where)
     folder.mkdir(parents=True, exist_ok=True)
     stem = shard_stem(shard)
     lengths, terms, weights, hashes = [], [], [], []
@@ -116,9 +119,11 @@ def build_shard(
         f"{starts.size - 1} documents, {postings.bytes / max(1, starts.size - 1):.1f} bytes a document without "
         f"stored fields"
     )
-    return ShardEntry(
+    entry = ShardEntry(
         shard, starts.size - 1, 0, postings, stored_entry, identifiers, exact_entry, captions=caption_entry
     )
+    put(folder, where, [entry])
+    return entry
 
 
 def shard_stem(shard: int) -> str:
@@ -172,7 +177,7 @@ def repeated_hash(hashes: np.ndarray) -> int | None:
 
 
 def publish(
-    folder: str | Path,
+    folder: str | Location,
     entries: Sequence[ShardEntry],
     *,
     vocabulary_fingerprint: str,
@@ -183,27 +188,29 @@ def publish(
 ) -> Manifest:
     """Makes the shards an index: checks their files, then writes `index.json` by rename.
 
-    An index published there before is replaced at that moment; its files stay where they are. `captions` is the field
-    that all shards were built with, if they were.
+    An index published there before is replaced at that moment; its files stay where they are. Behind a URL the files
+    have to be there already, as `build_shard` leaves them; those that this machine does not hold are fetched.
+    `captions` is the field that all shards were built with, if they were.
 
     Raises:
         IndexFormatError: a file of an entry is missing, cut or damaged, or a shard number occurs twice.
         DataError: the same id occurs in two shards; the message names it.
     """
-    folder = Path(folder)
+    where = locate(folder)
     numbers = [entry.shard for entry in entries]
     if len(set(numbers)) != len(numbers):
-        raise IndexFormatError(f"{folder}: a shard number occurs twice among {numbers}.")
-    shards = [Shard(folder, entry) for entry in entries]
+        raise IndexFormatError(f"{where}: a shard number occurs twice among {numbers}.")
+    local = fetch(where, entries)
+    shards = [Shard(local, entry) for entry in entries]
     posting_terms = posting_terms_of(vocabulary_terms, captions)
     for shard in shards:
         if shard.postings.vocabulary_terms != posting_terms:
             raise IndexFormatError(
-                f"{folder}: shard {shard.entry.shard} was built for {shard.postings.vocabulary_terms} terms, not "
+                f"{where}: shard {shard.entry.shard} was built for {shard.postings.vocabulary_terms} terms, not "
                 f"{posting_terms}; all shards of an index have captions, or none has."
             )
     _refuse_repeated_ids(shards)
-    generation = read_manifest(folder).generation + 1 if (folder / MANIFEST_NAME).exists() else 1
+    generation = read_manifest(where).generation + 1 if (where / MANIFEST_NAME).is_file() else 1
     manifest = Manifest(
         generation=generation,
         vocabulary_fingerprint=vocabulary_fingerprint,
@@ -213,7 +220,7 @@ def publish(
         shards=tuple(entries),
         captions=captions,
     )
-    write_manifest(folder, manifest)
+    write_manifest(where, manifest)
     return manifest
 
 

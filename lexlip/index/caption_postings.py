@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from lexlip.index.caption_field import CaptionField
 from lexlip.index.vectors import VectorRows, read_vectors
 
 if TYPE_CHECKING:
+    from lexlip.storage import Location
     from lexlip.vocabulary import Vocabulary  # here: shards search without a tokeniser
 
 CAPTIONS_COLUMN = "captions"
@@ -156,7 +156,7 @@ def captions_of(fields: pa.RecordBatch) -> list[list[str | None] | None]:
         raise DataError(f"the column {CAPTIONS_COLUMN!r} holds no lists of texts ({error}).") from error
 
 
-def measure_captions(files: Sequence[str | Path], vocabulary: Vocabulary) -> CaptionLengths:
+def measure_captions(files: Sequence[str | Location], vocabulary: Vocabulary) -> CaptionLengths:
     """Reads vector files once, for the parameters of their caption field.
 
     Raises:

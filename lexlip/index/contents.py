@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lexlip.index.manifest import read_manifest
+from lexlip.index.remote_files import fetch
 from lexlip.index.shard import Shard
+from lexlip.storage import Location, locate
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class ShardContents:
         return self.terms[kept], self.impacts[kept]
 
 
-def read_contents(path: str | Path) -> Iterator[ShardContents]:
+def read_contents(path: str | Location) -> Iterator[ShardContents]:
     """The shards of the published state, in their order; one is in memory at a time if the caller keeps none.
 
     Raises:
         IndexFormatError: no index there, or a file is missing or damaged.
     """
-    folder = Path(path)
-    manifest = read_manifest(folder)
+    where = locate(path)
+    manifest = read_manifest(where)
     for entry in manifest.shards:
-        yield ShardContents(Shard(folder, entry), manifest.vocabulary_terms)
+        yield ShardContents(Shard(fetch(where, [entry]), entry), manifest.vocabulary_terms)

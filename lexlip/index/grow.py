@@ -31,12 +31,23 @@ from lexlip.index.sections import write_sections
 from lexlip.index.settings import BuildSettings
 from lexlip.index.shard import Shard, write_tombstones
 from lexlip.index.stored import StoredWriter
+from lexlip.storage import Location, locate
 
 if TYPE_CHECKING:
     from lexlip.vocabulary import Vocabulary
 
 _LOCK_NAME = "index.lock"
 _SUFFIXES = ("postings", "stored", "ids", "weights", "deleted", CAPTIONS_KIND)
+
+
+def _here(path: str | Location) -> Path:
+    """The folder, refused behind a URL: a lock on it would not keep other machines from changing it too."""
+    folder = locate(path)
+    if isinstance(folder, Path):
+        return folder
+    raise IndexFormatError(
+        f"{path}: an index is changed in a local folder: `lexlip index copy` it there, change it, and copy it back."
+    )
 
 
 @contextmanager
@@ -66,8 +77,8 @@ def _without(folder: Path, shard: Shard, positions: np.ndarray) -> ShardEntry:
 
 
 def add_documents(
-    path: str | Path,
-    vector_files: Sequence[str | Path],
+    path: str | Location,
+    vector_files: Sequence[str | Location],
     *,
     settings: BuildSettings | None = None,
     vocabulary: Vocabulary | None = None,
@@ -91,7 +102,7 @@ def add_documents(
         VocabularyError: another vocabulary than that of the index.
         IndexFormatError: no index there, or it is damaged.
     """
-    folder = Path(path)
+    folder = _here(path)
     with _changing(folder) as manifest:
         captions = None
         if manifest.captions is not None:
@@ -124,7 +135,7 @@ def add_documents(
         return _next_state(folder, manifest, [*shards, added])
 
 
-def delete_documents(path: str | Path, ids: Sequence[str]) -> tuple[Manifest, int]:
+def delete_documents(path: str | Location, ids: Sequence[str]) -> tuple[Manifest, int]:
     """Deletes documents by id; positions of the others stay as they are until shards are merged.
 
     Returns:
@@ -134,7 +145,7 @@ def delete_documents(path: str | Path, ids: Sequence[str]) -> tuple[Manifest, in
     Raises:
         IndexFormatError: no index there, or it is damaged.
     """
-    folder = Path(path)
+    folder = _here(path)
     with _changing(folder) as manifest:
         changed, count = [], 0
         for entry in manifest.shards:
@@ -145,7 +156,7 @@ def delete_documents(path: str | Path, ids: Sequence[str]) -> tuple[Manifest, in
         return (_next_state(folder, manifest, changed) if count else manifest), count
 
 
-def merge_shards(path: str | Path, shards: Sequence[int] | None = None, *, progress: bool = False) -> Manifest:
+def merge_shards(path: str | Location, shards: Sequence[int] | None = None, *, progress: bool = False) -> Manifest:
     """Makes one shard of several, without their deleted documents; it takes the place of the first.
 
     Documents keep their order. Impacts are kept as they are when the shards share their quantisation, and are
@@ -164,7 +175,7 @@ def merge_shards(path: str | Path, shards: Sequence[int] | None = None, *, progr
         IndexFormatError: no index there, no such shard, or it is damaged.
         DataError: together they have more documents than a shard holds, or differ in their stored fields.
     """
-    folder = Path(path)
+    folder = _here(path)
     with _changing(folder) as manifest:
         numbers = [entry.shard for entry in manifest.shards] if shards is None else list(shards)
         missing = set(numbers) - {entry.shard for entry in manifest.shards}
@@ -258,9 +269,9 @@ def _merged_exact_weights(folder: Path, stem: str, shards: Sequence[Shard]) -> F
     return write_exact_weights(folder, stem, starts, np.concatenate(terms), np.concatenate(weights))
 
 
-def unreferenced_files(path: str | Path) -> list[Path]:
+def unreferenced_files(path: str | Location) -> list[Path]:
     """Files of earlier states, and of builds that were not published or were cut off."""
-    folder = Path(path)
+    folder = _here(path)
     named = {file.name for entry in read_manifest(folder).shards for file in entry.files}
     return sorted(
         file
@@ -269,11 +280,11 @@ def unreferenced_files(path: str | Path) -> list[Path]:
     ) + sorted(folder.glob(f"{MANIFEST_NAME}.tmp-*"))
 
 
-def remove_unreferenced(path: str | Path) -> int:
+def remove_unreferenced(path: str | Location) -> int:
     """Deletes the files of `unreferenced_files`; returns the bytes freed. Not to be used while a shard is being
     built there.
     """
-    folder = Path(path)
+    folder = _here(path)
     with _changing(folder):
         freed = 0
         for file in unreferenced_files(folder):

@@ -1,12 +1,12 @@
 """How an index uses its vocabulary: training is known to fail by dead terms, hot lists and empty documents."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from lexlip.index.contents import read_contents
 from lexlip.index.manifest import read_manifest
+from lexlip.storage import Location
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class LexiconHealth:
         return np.argsort(-self.list_lengths, kind="stable").tolist()
 
 
-def measure_health(index: str | Path) -> LexiconHealth:
+def measure_health(index: str | Location) -> LexiconHealth:
     """Counts through a whole index, a shard in memory at a time.
 
     Raises:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from lexlip.errors import IndexFormatError, QueryError
 from lexlip.index.caption_statistics import CaptionStatistics
 from lexlip.index.manifest import Manifest, read_manifest
 from lexlip.index.query import query_arrays
+from lexlip.index.remote_files import fetch
 from lexlip.index.shard import Shard
+from lexlip.storage import Location, locate
 from lexlip.tables import LexiconVector
 
 _QUERIES_AT_ONCE = 32  # what a thread takes at a time from a batch
@@ -68,10 +69,13 @@ class Index:
         self.bytes = sum(shard.entry.postings.bytes for shard in shards)
 
     @classmethod
-    def open(cls, path: str | Path, *, shards: Sequence[int] | None = None) -> "Index":
+    def open(cls, path: str | Location, *, shards: Sequence[int] | None = None) -> "Index":
         """Opens all shards of the index in `path`, or those with the given numbers (`ShardEntry.shard`).
 
+        Of an index behind a URL the files of these shards are fetched first, unless they were before.
+
         Raises:
+            StorageError: the URL cannot be reached.
             IndexFormatError: no index there, no such shard, or a file is missing, truncated or foreign.
         """
         manifest = read_manifest(path)
@@ -83,7 +87,8 @@ class Index:
                     f"{path}: no shard {min(missing)}; it has {', '.join(str(entry.shard) for entry in chosen)}."
                 )
             chosen = tuple(entry for entry in chosen if entry.shard in set(shards))
-        return cls(manifest, [Shard(Path(path), entry) for entry in chosen])
+        folder = fetch(locate(path), chosen)
+        return cls(manifest, [Shard(folder, entry) for entry in chosen])
 
     def search(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 from lexlip.errors import IndexFormatError
 from lexlip.index.caption_field import CaptionField, posting_terms_of
 from lexlip.index.checksum import checksum_text
+from lexlip.storage import Location, RemotePath, locate
 
 MANIFEST_NAME = "index.json"
 FORMAT_NAME = "lexlip-index"
@@ -128,20 +129,24 @@ def _serialised(record: dict[str, Any]) -> bytes:
     return json.dumps(record, indent=1).encode() + b"\n"
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Location, manifest: Manifest) -> None:
     """Publishes a state: a reader sees the old `index.json` or the new one, never a mixture."""
     record = manifest.to_json()
     record["checksum"] = checksum_text(_serialised(record))
-    write_atomically(folder / MANIFEST_NAME, _serialised(record))
+    if isinstance(folder, RemotePath):
+        (folder / MANIFEST_NAME).write_bytes(_serialised(record))
+    else:
+        write_atomically(folder / MANIFEST_NAME, _serialised(record))
 
 
-def read_manifest(folder: str | Path) -> Manifest:
-    """Reads the published state of an index folder.
+def read_manifest(folder: str | Location) -> Manifest:
+    """Reads the published state of an index folder, which may be behind a URL.
 
     Raises:
         IndexFormatError: no `index.json`, or it is foreign, damaged or of another format version.
+        StorageError: the URL cannot be reached.
     """
-    path = Path(folder) / MANIFEST_NAME
+    path = locate(folder) / MANIFEST_NAME
     if not path.is_file():
         raise IndexFormatError(
             f"{folder}: no {MANIFEST_NAME} there, so it is no index, or its building was not finished. Build one with "

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexlip.errors import DataError
+from lexlip.storage import Location, arrow_source, locate, reaching
 from lexlip.tables import LEXICON_VECTOR_SCHEMA, require_columns
 
 ROWS_AT_ONCE = 2048  # small, because rows may carry a thumbnail
@@ -34,17 +34,19 @@ class VectorRows:
         return len(self.starts) - 1
 
 
-def read_vectors(files: Sequence[str | Path], vocabulary_terms: int) -> Iterator[VectorRows]:
+def read_vectors(files: Sequence[str | Location], vocabulary_terms: int) -> Iterator[VectorRows]:
     """Reads vector files in order.
 
     Raises:
         DataError: a file is missing, unreadable or lacks a column, or a row is unsuitable; names file and row.
+        StorageError: a file is behind a URL that cannot be reached.
     """
     for path in files:
-        if not Path(path).is_file():
+        location = locate(path)
+        if not location.is_file():
             raise DataError(f"{path}: no such file of lexicon vectors.")
         try:
-            with pq.ParquetFile(path) as file:
+            with reaching(location), pq.ParquetFile(arrow_source(location)) as file:
                 require_columns(file.schema_arrow, LEXICON_VECTOR_SCHEMA, str(path))
                 row = 0
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
@@ -54,10 +56,11 @@ def read_vectors(files: Sequence[str | Path], vocabulary_terms: int) -> Iterator
             raise DataError(f"{path}: not readable as Parquet ({error}).") from error
 
 
-def stored_schema(path: str | Path) -> pa.Schema:
+def stored_schema(path: str | Location) -> pa.Schema:
     """The schema of the stored fields that `read_vectors` makes of a file."""
     try:
-        schema = pq.read_schema(path)
+        with reaching(path):
+            schema = pq.read_schema(arrow_source(locate(path)))
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not readable as Parquet ({error}).") from error
     require_columns(schema, LEXICON_VECTOR_SCHEMA, str(path))

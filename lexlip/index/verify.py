@@ -6,20 +6,24 @@ from pathlib import Path
 from lexlip.errors import IndexFormatError
 from lexlip.index.caption_statistics import CAPTIONS_KIND
 from lexlip.index.manifest import ShardEntry, read_manifest
+from lexlip.index.remote_files import fetch
 from lexlip.index.sections import Sections
 from lexlip.index.stored import StoredFields
+from lexlip.storage import Location, locate
 
 
-def verify_index(path: str | Path) -> list[str]:
+def verify_index(path: str | Location) -> list[str]:
     """What is wrong with an index, one line a damaged file; nothing when all of it is sound.
+
+    Of an index behind a URL the copies on this machine are checked; what is missing is fetched.
 
     Raises:
         IndexFormatError: there is no index, or its manifest is damaged.
     """
-    folder = Path(path)
+    where = locate(path)
     problems = []
-    for entry in read_manifest(folder).shards:
-        for check in _checks(folder, entry):
+    for entry in read_manifest(where).shards:
+        for check in _checks(fetch(where, [entry]), entry):
             if check is not None:
                 problems.append(check)
     return problems
