@@ -27,14 +27,7 @@ SILENT_SECONDS = 30.0  # before a store is given up; pyarrow's own 1 and 3 are s
 COPY_BYTES = 8 * 2**20  # a part of a multipart upload
 
 _ABSENT = ("NO_SUCH_BUCKET", "NO_SUCH_KEY", "RESOURCE_NOT_FOUND", "does not exist", "not found")
-_REFUSED = (
-    "ACCESS_DENIED",
-    "HTTP status code: 403",
-    "INVALID_ACCESS_KEY",
-    "INVALID_CLIENT_TOKEN",
-    "SIGNATURE",
-    "TOKEN",
-)
+_REFUSED = ("ACCESS_DENIED", "HTTP status code: 403", "INVALID_ACCESS_KEY", "SIGNATURE", "TOKEN")
 
 
 @dataclass(frozen=True)

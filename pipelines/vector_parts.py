@@ -4,7 +4,8 @@
     part-00000-3f2a9c1b.parquet  vectors and stored fields of one unit; appears whole or not at all
     summary.json                 counts and the dropped rows, written when all parts are there
 
-The folder is a local one or behind a URL. A part carries the rows it dropped and its largest weight in its Parquet metadata, so that a resumed job knows them.
+The folder is a local one or behind a URL. A part carries the rows it dropped and its largest weight in its Parquet
+metadata, so that a resumed job knows them.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from lexlip.data.sources import PairUnit
 from lexlip.errors import DataError
-from lexlip.storage import STATE_DETAILS, Location, arrow_source, open_filesystem, reaching, whole_file
+from lexlip.storage import Location, arrow_source, open_filesystem, reaching, whole_file
 
 RECORD_FILE, SUMMARY_FILE = "encoding.json", "summary.json"
 METADATA_KEY = b"lexlip.part"
