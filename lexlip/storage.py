@@ -137,13 +137,16 @@ def open_filesystem(url: str) -> tuple["fsspec.AbstractFileSystem", str]:
 
     Raises:
         ImportError: the scheme needs a package that is not installed.
-        ValueError: there is no such scheme.
+        StorageError: there is no such scheme.
     """
     import fsspec
 
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ARROW_SCHEMES:
-        return fsspec.core.url_to_fs(url)
+        try:
+            return fsspec.core.url_to_fs(url)
+        except ValueError as error:
+            raise StorageError(f"{url}: {error}. Give a path, or a URL that fsspec knows.") from error
     host = rest.partition("/")[0]
     endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), "")
     path = rest.rstrip("/") if scheme in ("s3", "gs", "gcs") else "/" + rest.partition("/")[2].rstrip("/")

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 import fsspec
 
-from lexlip.errors import DataError
+from lexlip.errors import DataError, StorageError
 from lexlip.storage import open_filesystem
 
 METADATA_FILES = ("metadata.jsonl", "captions.jsonl")
@@ -114,7 +114,7 @@ def find_files(location: Location) -> tuple[fsspec.AbstractFileSystem, list[str]
     """
     try:
         filesystem, path = open_filesystem(location.url)
-    except (ImportError, ValueError) as error:
+    except (ImportError, StorageError) as error:
         raise DataError(f"{location.url}: cannot be opened ({error})") from error
     try:
         kind = filesystem.info(path)["type"]
