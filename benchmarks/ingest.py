@@ -35,6 +35,7 @@ from lexlip.model.building import build_lexlip
 from lexlip.model.saving import load_encoder
 from lexlip.training import runs
 from lexlip.vocabulary import Vocabulary
+from pipelines.cluster_session import cluster_session
 from pipelines.corpus_sides import ImageSide, PreparedUnit
 from pipelines.encoding import ActorSettings, EncodeSettings, encode_corpus
 from pipelines.measured_machine import describe_machine
@@ -42,6 +43,7 @@ from pipelines.vector_parts import finished_parts
 
 CORPUS_SIZES = (1, 2, 4)  # times `images`: memory should not grow with them
 SEED = 5
+WORKER_NICENESS = 15  # what Ray adds to that of its workers; the bare loop gets as little priority
 VOCABULARY_TERMS, VOCABULARY_SCENES = 2000, 400
 MILLION = 1_000_000
 
@@ -93,9 +95,6 @@ def main() -> None:
     print("; ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     model = job.model or make_model(job.work / "model")
     corpora = draw_corpora(job)
-    os.environ["RAY_worker_niceness"] = "0"  # workers otherwise run at a lower priority than the bare loop
-    from pipelines.cluster_session import cluster_session
-
     speeds: dict[str, list[Speed]] = {"ray": [], "bare_loop": []}
     with cluster_session(cpus=job.threads):
         peaks = {size: on_ray(model, corpora[size], job)[1] for size in CORPUS_SIZES}  # the first warms up
@@ -201,6 +200,7 @@ class UnitsOfCorpus(torch.utils.data.Dataset[PreparedUnit]):
 
 def bare_loop(task: dict[str, Any]) -> dict[str, float]:
     """Encodes a corpus with PyTorch alone."""
+    os.nice(WORKER_NICENESS)
     began = time.perf_counter()
     torch.set_num_threads(task["threads"])
     encoder, settings = load_encoder(Path(task["model"])), EncodeSettings()
