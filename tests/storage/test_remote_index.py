@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from lexlip.errors import IndexFormatError, StorageError
 from lexlip.index import Index, Manifest, copy_index, delete_documents, verify_index
 from lexlip.index.remote_files import fetch, local_folder
 from lexlip.storage import RemotePath
+from serve.generations import GenerationKeeper
+from serve.shards import ShardGroup
 
 if TYPE_CHECKING:
     from conftest import Store
@@ -181,3 +184,32 @@ def test_writing_to_a_missing_bucket_says_so(store: Store, build: Build) -> None
 def test_an_unknown_scheme_says_so() -> None:
     with pytest.raises(StorageError, match="nosuch://bucket/index"):
         Index.open("nosuch://bucket/index")
+
+
+def test_a_service_follows_and_stays_when_the_store_is_gone(
+    store: Store, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(URL, shards=2)
+    keeper = GenerationKeeper(URL, lambda: ShardGroup.open(URL, 0, 1), kept=2)
+    assert (keeper.current.number, len(keeper.current.shards)) == (1, 2)
+    assert not keeper.refresh()
+    build(URL)
+    assert keeper.refresh()
+    assert (keeper.current.number, len(keeper.current.shards)) == (2, 3)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert not keeper.refresh()
+    assert "AWS_ENDPOINT_URL" in str(keeper.refused)
+    assert keeper.current.number == 2
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
+    keeper.refresh()
+    assert keeper.refused is None
+
+
+def test_refused_credentials_are_named(store: Store, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(URL)
+    httpx.post(f"{store.endpoint}/moto-api/reset-auth", content=b"0")
+    try:
+        with pytest.raises(StorageError, match=f"{URL}/index.json: .*AWS_ACCESS_KEY_ID"):
+            Index.open(URL)
+    finally:
+        httpx.post(f"{store.endpoint}/moto-api/reset-auth", content=b"inf")
