@@ -115,13 +115,15 @@ def test_what_is_damaged_in_the_store_never_gets_into_the_cache(
     for file in (manifest.shards[0].postings, manifest.shards[1].stored):
         key = f"indexes/first/{file.name}"
         content = bytearray(store.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-        half = bytes(content[: len(content) // 2])
+        sound, half = bytes(content), bytes(content[: len(content) // 2])
         content[len(content) // 2] ^= 1
         for damaged in (half, bytes(content)):
             store.client.put_object(Bucket=BUCKET, Key=key, Body=damaged)
             with pytest.raises(IndexFormatError, match=f"{URL}/{file.name}: not the file that"):
                 Index.open(URL)
             assert not list(local_folder(RemotePath(URL)).glob(f"{file.name}*"))
+        store.client.put_object(Bucket=BUCKET, Key=key, Body=sound)
+    assert answers(Index.open(URL))
 
 
 def test_processes_that_fetch_at_once_end_well(store: Store, build: Build, forget: Callable[[], None]) -> None:
