@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lexlip.errors import DataError
+from lexlip.storage import Location, RemotePath
 
 DEMO = Path("out/demo")
 # A job submitted with --working-dir runs in a copy of that folder, which Ray keeps at such a place and removes.
@@ -26,7 +27,7 @@ def require(*locations: str | Path) -> None:
             raise DataError(f"{path} is not there: `make demo` makes it (or `python pipelines/demo.py`)")
 
 
-def require_lasting(**outputs: str | Path | None) -> None:
+def require_lasting(**outputs: str | Location | None) -> None:
     """Checks that outputs do not lie in the copy of the working directory that a submitted job runs in.
 
     Args:
@@ -36,7 +37,7 @@ def require_lasting(**outputs: str | Path | None) -> None:
         DataError: one would be lost when the job has ended.
     """
     for option, output in outputs.items():
-        if output is not None and in_copied_folder(Path(output)):
+        if output is not None and not isinstance(output, RemotePath) and in_copied_folder(Path(output)):
             raise DataError(
                 f"--{option} {output}: lies in Ray's copy of the working directory, which is lost when the job has "
                 "ended; give an absolute path that every node sees"

@@ -140,7 +140,7 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
             storage_path=str(work),
             failure_config=FailureConfig(max_failures=resources.most_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
-            callbacks=[UserErrorsEndTraining()],
+            callbacks=[UserErrorsEndTraining()],  # type: ignore[list-item]
             worker_runtime_env={"env_vars": {"GLIBC_TUNABLES": GLIBC_TUNABLES}},  # type: ignore[call-arg]
         ),
     )

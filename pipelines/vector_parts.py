@@ -14,6 +14,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,9 @@ FORMAT_VERSION = 1
 STATE_DETAILS = ("size", "mtime", "LastModified", "ETag")  # what filesystems call the signs of a changed file
 PARTS = "part-*.parquet"
 REPORTS_AT_ONCE = 16  # footers read in parallel; behind a URL the wait is for the network
+
+
+AnyLocation = TypeVar("AnyLocation", bound=Location)  # what is in a folder is where the folder is
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def claim(folder: Location, record: EncodingRecord) -> None:
         raise DataError(f"{folder}: holds vectors made with {', '.join(different)}; give another folder, or remove it")
 
 
-def part_files(folder: Location, units: Sequence[PairUnit]) -> list[Location]:
+def part_files(folder: AnyLocation, units: Sequence[PairUnit]) -> list[AnyLocation]:
     """The part of every unit, whether it exists yet or not, in the order of the units.
 
     Raises:
@@ -128,7 +132,7 @@ def part_files(folder: Location, units: Sequence[PairUnit]) -> list[Location]:
     """
     states = {file: _file_state(file) for file in sorted({unit.file for unit in units})}
     keys = [unit_key(unit, states[unit.file]) for unit in units]
-    files: list[Location] = [folder / f"part-{number:05d}-{key}.parquet" for number, key in enumerate(keys)]
+    files = [cast(AnyLocation, folder / f"part-{number:05d}-{key}.parquet") for number, key in enumerate(keys)]
     foreign = sorted(finished_files(folder) - set(files), key=str)
     if foreign:
         raise DataError(
@@ -183,7 +187,7 @@ def read_report(file: Location) -> PartReport:
         ) from error
 
 
-def finished_parts(folder: Location) -> list[Location]:
+def finished_parts(folder: AnyLocation) -> list[AnyLocation]:
     """The parts of a folder in order; for readers of vectors.
 
     Raises:
@@ -194,7 +198,8 @@ def finished_parts(folder: Location) -> list[Location]:
         raise DataError(
             f"{folder}: encoding has not ended ({SUMMARY_FILE} is missing); run the same encode command again"
         )
-    return [folder / name for name in json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["parts"]]
+    names = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["parts"]
+    return [cast(AnyLocation, folder / name) for name in names]
 
 
 def write_json(file: Location, record: dict) -> None:

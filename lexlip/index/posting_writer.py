@@ -265,16 +265,16 @@ def encode_lists(
     sizes = np.zeros((list_starts.size - 1, 4), np.int64)
     ranges = _ranges(list_starts, _RANGES)
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda terms: measure_lists(*terms, *postings, row_share, slice_bits, sizes), ranges))
+        list(pool.map(lambda part: measure_lists(part[0], part[1], *postings, row_share, slice_bits, sizes), ranges))
         present = sizes[:, 0] > 0
         bases = np.cumsum(sizes[:, 0]) - sizes[:, 0]
-        numbers = np.cumsum(present) - present
+        numbers: np.ndarray = np.cumsum(present) - present
         end = int(sizes[:, 0].sum())
         table = np.zeros((int(present.sum()) + 1) * TERM_RECORD_BYTES, np.uint8)
         table[-TERM_RECORD_BYTES:][:4] = np.array([end >> 3], "<u4").view(np.uint8)
         data = np.zeros(end + READ_AHEAD_BYTES, np.uint8)
         layout = (impact_bits, slice_bits, sizes, bases, numbers, table, data)
-        list(pool.map(lambda terms: write_lists(*terms, *postings, *layout), ranges))
+        list(pool.map(lambda part: write_lists(part[0], part[1], *postings, *layout), ranges))
     return {"directory": _directory(present), "table": table, "lists": data}
 
 
