@@ -111,7 +111,6 @@ def test_what_is_damaged_in_the_store_never_gets_into_the_cache(
     store: Store, build: Build, forget: Callable[[], None]
 ) -> None:
     manifest = build(URL)
-    forget()
     for file in (manifest.shards[0].postings, manifest.shards[1].stored):
         key = f"indexes/first/{file.name}"
         content = bytearray(store.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
@@ -119,6 +118,7 @@ def test_what_is_damaged_in_the_store_never_gets_into_the_cache(
         content[len(content) // 2] ^= 1
         for damaged in (half, bytes(content)):
             store.client.put_object(Bucket=BUCKET, Key=key, Body=damaged)
+            forget()
             with pytest.raises(IndexFormatError, match=f"{URL}/{file.name}: not the file that"):
                 Index.open(URL)
             assert not list(local_folder(RemotePath(URL)).glob(f"{file.name}*"))
