@@ -43,6 +43,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     running.stop()
 
 
+@pytest.mark.slow
 def test_pairs_vectors_and_index_behind_a_url(store: Any, scenes: Path, tiny_lexlip: Path) -> None:
     for file in scenes.glob("*.parquet"):
         store.upload_file(str(file), BUCKET, f"pairs/{file.name}")
