@@ -27,6 +27,7 @@ from lexlip.evaluation.similarity import least_score, scores_of
 from lexlip.evaluation.trec_files import judgement_lines, run_lines
 from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
+from lexlip.vocabulary import Vocabulary
 from pipelines.cluster_session import cluster_session, run_main
 from pipelines.default_paths import DEMO, require, require_lasting
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs
@@ -101,7 +102,7 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             write_trec(encoded, job.trec)
         evaluation = evaluate_encoded(encoded, job.model)
         if job.captions:
-            vocabulary = load_model(job.model).vocabulary
+            vocabulary = Vocabulary.load(job.model)
             images, asking = list(encoded.images), list(encoded.caption_vectors)
             fusion = evaluate_fusion(images, encoded.texts, asking, encoded.right, vocabulary)
             evaluation = replace(evaluation, fusion=fusion)

@@ -56,7 +56,7 @@ TERM_RECORD_BYTES = 12
 # For each 64 terms: bitmap of those with a list (u64), number of the first list (u32).
 DIRECTORY_RECORD_BYTES = 12
 POSITION_BYTES = 3
-READ_AHEAD_BYTES = 16  # after the last list, so that a load of 8 bytes never leaves the section
+READ_AHEAD_BYTES = 16  # after the last list, so that a load of 16 bytes never leaves the section
 
 _PLAIN_CODES = 10  # up to this many postings are stored one by one
 _BITMAP_CAPACITIES = (14, 20, 30, 44, 64)  # impacts that codes 11 to 15 have room for
