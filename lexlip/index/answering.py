@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from lexlip.index.kernel import kernel
+from lexlip.index.kernel import kernel, lean_kernel
 from lexlip.index.ranking import make_heap, take_highest
 from lexlip.index.search_kernel import Geometry, search_shard
 
@@ -21,7 +21,7 @@ DAMAGED = -2  # results below it name a damaged list
 REFUSED = -1  # the query is unsuitable; `query.explain_refusal` says why
 
 
-@kernel
+@lean_kernel
 def quantise_query(terms, weights, vocabulary_terms, units):
     """Turns query weights into whole numbers.
 

@@ -10,7 +10,7 @@ Few groups can reach the score of the k-th hit, so only those are looked at bloc
 import numpy as np
 
 from lexlip.index.bits import count_ones, deposit, load_u8, load_u16, load_u64
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.kernel import inlined, lean_kernel
 from lexlip.index.layout import GROUP_BLOCKS, ROW_RECORD_BYTES
 
 _LEVEL_BITS = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -18,7 +18,7 @@ _LANE_ONES = np.uint64(0x0001000100010001)
 _BYTE = np.uint64(0xFF)
 
 
-@kernel
+@lean_kernel
 def add_gap_lists(plan, gap_lists, data, groups, block_bounds):
     """Adds the levels of all gap lists to the bounds of their blocks.
 
@@ -40,7 +40,7 @@ def add_gap_lists(plan, gap_lists, data, groups, block_bounds):
             block_bounds[cell] += bound * np.uint16(load_u8(data, marks + entry) >> np.uint64(4))
 
 
-@kernel
+@lean_kernel
 def bound_groups(plan, gap_lists, positive, data, groups, block_bounds, group_bounds):
     """Bounds of all groups: the highest sum of gap lists among the blocks, and the highest level of each row list.
 
@@ -106,3 +106,9 @@ def bound_blocks(plan, gap_lists, positive, data, groups, block_bounds, group):
         levels = levels >> (count_ones(low_present) << np.uint64(3))
         last_four += deposit(levels, deposit(present >> np.uint64(4), _LANE_ONES) * _BYTE) * bound
     return first_four, last_four
+
+
+@inlined
+def bound_of_row(first_four, last_four, row):
+    """The bound of block `row`, 0 to 7, of a group, from what `bound_blocks` returns."""
+    return np.int64(((first_four if row < 4 else last_four) >> np.uint64((row & 3) << 4)) & np.uint64(0xFFFF))

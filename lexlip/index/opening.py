@@ -5,17 +5,17 @@
 import numpy as np
 
 from lexlip.index.bits import load_u16, lowest_one, prefetch
-from lexlip.index.bounds import bound_blocks
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.bounds import bound_blocks, bound_of_row
+from lexlip.index.kernel import inlined, lean_kernel
 from lexlip.index.layout import GROUP_BLOCKS, ROW_RECORD_BYTES
 from lexlip.index.plan import LARGEST_BOUND
 from lexlip.index.ranking import add_key
-from lexlip.index.waves import WAVE
+from lexlip.index.workspace import WAVE
 
 _CHUNK = 32  # groups that are passed over together; a divisor of the padded number of groups
 
 
-@kernel
+@lean_kernel
 def highest_bound(group_bounds):
     """The highest bound of a group."""
     top = group_bounds[0]
@@ -33,7 +33,7 @@ def _highest_of_chunk(group_bounds, first):
     return top
 
 
-@kernel
+@lean_kernel
 def take_seeds(group_bounds, seeds, wanted):
     """Moves up to `wanted` groups with the highest bounds from `group_bounds` (0 afterwards) to `seeds`.
 
@@ -63,7 +63,7 @@ def _reaching(group_bounds, first, bar):
     return groups
 
 
-@kernel
+@lean_kernel
 def next_groups(group_bounds, cursor, bar, opened):
     """Moves the next groups from `cursor` on whose bounds reach `bar` (0 afterwards) to `opened` [8].
 
@@ -95,22 +95,22 @@ def next_groups(group_bounds, cursor, bar, opened):
     return size, cursor
 
 
-@kernel
-def open_groups(
-    plan, gap_lists, positive, opened, size, geometry, data, block_bounds, live, threshold, candidates, count
-):
+@lean_kernel
+def open_groups(plan, gap_lists, positive, size, geometry, data, live, threshold, work, count):
     """Bounds the blocks of some groups and adds those that reach the threshold to the candidates.
 
     Args:
         plan, gap_lists, positive: from `make_plan`.
-        opened, size: [8] int64 numbers of groups, and how many.
-        geometry, data, block_bounds, live: as in `search_lists`.
+        size: how many groups are named in `work.wave`.
+        geometry, data, live: as in `search_lists`.
         threshold: in bound units.
-        candidates, count: heap of keys (bound, block), and how many.
+        work: of the search; its candidates are added to.
+        count: of the candidates.
 
     Returns:
         the new count of candidates.
     """
+    opened, candidates = work.wave, work.candidates
     for slot in range(gap_lists, positive):
         for turn in range(size):
             prefetch(data, plan.records[slot] + (opened[turn] >> 3) * ROW_RECORD_BYTES)
@@ -120,12 +120,10 @@ def open_groups(
             prefetch(data, plan.marks[slot] + np.int64(entry))
     for turn in range(size):
         first_four, last_four = bound_blocks(
-            plan, gap_lists, positive, data, geometry.groups, block_bounds, opened[turn]
+            plan, gap_lists, positive, data, geometry.groups, work.block_bounds, opened[turn]
         )
         for row in range(GROUP_BLOCKS):
-            bound = np.int64(first_four & np.uint64(0xFFFF))
-            first_four = (first_four >> np.uint64(16)) | (last_four << np.uint64(48))
-            last_four >>= np.uint64(16)
+            bound = bound_of_row(first_four, last_four, row)
             block = opened[turn] * GROUP_BLOCKS + row
             if bound >= threshold and (live.size == 0 or live[block] != np.uint64(0)):
                 add_key(candidates, count, (bound << 32) | block)

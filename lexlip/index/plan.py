@@ -8,7 +8,7 @@ import numpy as np
 
 from lexlip.index.bits import count_ones, load_u8, load_u16, load_u32, load_u64, prefetch
 from lexlip.index.checksum import xxh64
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.kernel import inlined, lean_kernel
 from lexlip.index.layout import (
     DIRECTORY_RECORD_BYTES,
     GAP_RECORD_BYTES,
@@ -67,7 +67,7 @@ def find_list(data, directory, term):
     return np.int64(load_u32(data, record + 8)) + np.int64(count_ones(bitmap & (bit - np.uint64(1))))
 
 
-@kernel
+@lean_kernel
 def list_is_intact(data, lists, record):
     """Compares a list with its checksum in the term table."""
     start = lists + (np.int64(load_u32(data, record)) << 3)
@@ -100,7 +100,7 @@ def _fill(plan, slot, data, lists, record, blocks, groups, weight):
     plan.first_bit[slot] = (plan.marks[slot] + entries) * 8
 
 
-@kernel
+@lean_kernel
 def make_plan(plan, data, geometry, checked, terms, weights, records):
     """Fills a plan with room for all terms.
 

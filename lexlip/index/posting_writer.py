@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from lexlip.index.checksum import xxh64
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.kernel import inlined, lean_kernel
 from lexlip.index.layout import (
     BLOCK_SHIFT,
     BRIDGE,
@@ -32,7 +32,7 @@ _THREADS = 2
 _RANGES = 16  # of terms; more than threads, since terms are not equally quick
 
 
-@kernel
+@lean_kernel
 def _block_end(documents, posting, end):
     """One past the last posting in the block of `posting`."""
     block = documents[posting] >> BLOCK_SHIFT
@@ -41,7 +41,7 @@ def _block_end(documents, posting, end):
     return posting
 
 
-@kernel
+@lean_kernel
 def measure_lists(first, last, list_starts, documents, impacts, blocks, row_share, slice_bits, sizes):
     """Decides the kind of the lists of some terms and fills `sizes` [terms, 4] int64: bytes, entries, highest impact,
     bucket shift or ROW_LIST.
@@ -103,7 +103,7 @@ def _put_bits(data, bit, width, value):
         byte += 1
 
 
-@kernel
+@lean_kernel
 def write_slice(documents, impacts, posting, after, impact_bits, data, bit):
     """Writes the postings of one block at position `bit`."""
     if is_bitmap(count_code(after - posting)):
@@ -118,7 +118,7 @@ def write_slice(documents, impacts, posting, after, impact_bits, data, bit):
             bit += BLOCK_SHIFT + impact_bits
 
 
-@kernel
+@lean_kernel
 def _level(impacts, posting, after, highest):
     """Highest impact of some postings in fifteenths of the term's highest, rounded up."""
     top = np.int64(0)
@@ -127,7 +127,7 @@ def _level(impacts, posting, after, highest):
     return (top * HIGHEST_LEVEL + highest - 1) // highest
 
 
-@kernel
+@lean_kernel
 def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, impact_bits, slice_bits, data, base):
     """Writes one row list at byte `base` of zeroed `data`."""
     groups = padded_groups(blocks)
@@ -159,7 +159,7 @@ def _write_row_list(documents, impacts, posting, end, blocks, entries, highest, 
             posting = after
 
 
-@kernel
+@lean_kernel
 def _write_gap_list(
     documents, impacts, posting, end, blocks, entries, highest, shift, impact_bits, slice_bits, data, base
 ):
@@ -195,7 +195,7 @@ def _write_gap_list(
         bucket += 1
 
 
-@kernel
+@lean_kernel
 def write_lists(
     first, last, list_starts, documents, impacts, blocks, impact_bits, slice_bits, sizes, bases, numbers, table, data
 ):

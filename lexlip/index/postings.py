@@ -10,7 +10,7 @@ from lexlip.errors import DataError, IndexFormatError
 from lexlip.index.answering import DAMAGED, REFUSED, answer_queries
 from lexlip.index.decoding import decode_documents, document_impacts
 from lexlip.index.inversion import invert
-from lexlip.index.kernel import kernel
+from lexlip.index.kernel import lean_kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
     BLOCK_SHIFT,
@@ -72,7 +72,7 @@ def write_postings(
     return write_sections(folder, stem, "postings", {"settings": settings, "id_map": id_map, **lists})
 
 
-@kernel
+@lean_kernel
 def _pack_allowed(data, id_map, allowed, words):
     """Sets in `words` [blocks] uint64 the bits of internal numbers whose position is `allowed` [documents] bool."""
     for number in range(allowed.size):

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.kernel import inlined, lean_kernel
 
 _POSITION_MASK = np.int64(0xFFFFFFFF)
 
@@ -27,7 +27,7 @@ def key_position(key):
     return _POSITION_MASK - (key & _POSITION_MASK)
 
 
-@kernel
+@lean_kernel
 def replace_lowest(best, key):
     """Puts `key` in the place of the lowest key of `best` [k] int64, a heap with the lowest in front."""
     size = best.size
@@ -44,7 +44,7 @@ def replace_lowest(best, key):
     best[hole] = key
 
 
-@kernel
+@lean_kernel
 def _sink(heap, size, hole):
     """Moves the key at `hole` down to its place in a heap with the highest in front."""
     key = heap[hole]
@@ -60,14 +60,14 @@ def _sink(heap, size, hole):
     heap[hole] = key
 
 
-@kernel
+@lean_kernel
 def make_heap(heap, size):
     """Orders the first `size` keys as a heap with the highest in front."""
     for hole in range(size // 2 - 1, -1, -1):
         _sink(heap, size, hole)
 
 
-@kernel
+@lean_kernel
 def add_key(heap, size, key):
     """Adds a key to a heap of `size` keys with the highest in front; there must be room."""
     hole = size
@@ -80,7 +80,7 @@ def add_key(heap, size, key):
     heap[hole] = key
 
 
-@kernel
+@lean_kernel
 def take_highest(heap, size):
     """Returns the highest of `size` keys and leaves a heap of the others."""
     highest = heap[0]

@@ -3,7 +3,8 @@
 1. Bounds of all groups of 512 documents (`bounds.py`).
 2. The few groups with the highest bounds are opened: their blocks are bounded, and those that can reach the k-th score
    become candidates, of which the best are scored. Then groups in the upper half between the k-th score and the highest
-   bound are opened alike, and at last all others that can reach the k-th score.
+   bound are opened alike, and at last all others that can reach the k-th score. Where most groups are left, their
+   blocks are not collected but scored at once (`sweeping.py`).
 3. What is left of the candidates is scored by falling bound, eight blocks at a time: locate their postings and ask for
    them, then add them up. Lists with most of the bound come first; few blocks can matter after that and get the others.
 
@@ -18,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lexlip.index.bounds import add_gap_lists, bound_groups
-from lexlip.index.kernel import kernel
-from lexlip.index.layout import BLOCK_DOCUMENTS, GROUP_BLOCKS
+from lexlip.index.kernel import kernel, lean_kernel
 from lexlip.index.opening import highest_bound, next_groups, open_groups, take_seeds
 from lexlip.index.plan import empty_plan, make_plan
 from lexlip.index.ranking import key_position, key_score, make_heap, take_highest
-from lexlip.index.waves import WAVE, order_lists, score_wave
+from lexlip.index.sweeping import sweep_dense_words
+from lexlip.index.waves import order_lists, score_wave
+from lexlip.index.workspace import WAVE, make_workspace
 
 _SEED_GROUPS = 4  # groups opened before the others are judged, and one more for every 16 hits wanted
 
@@ -50,31 +52,21 @@ class Geometry(NamedTuple):
     lists: int
 
 
-@kernel
-def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, best):
+@lean_kernel
+def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, work):
     """Finds the k best documents of a planned query.
 
     Args:
         plan, gap_lists, positive, lists, scale: from `make_plan`.
         geometry, data, slice_bits: of the shard.
         live: [blocks] uint64, documents that may be returned; empty when all may.
-        best: [k] int64 zeros; becomes a heap of the keys of the hits.
+        work: fresh; its heap of the best becomes the result.
     """
     groups = geometry.groups
-    block_bounds = np.zeros(GROUP_BLOCKS * groups, np.uint16)
-    group_bounds = np.empty(groups, np.uint16)
-    add_gap_lists(plan, gap_lists, data, groups, block_bounds)
-    bound_groups(plan, gap_lists, positive, data, groups, block_bounds, group_bounds)
-
-    sequence = np.empty(lists, np.int64)
-    candidates = np.empty(max(groups * GROUP_BLOCKS, lists), np.int64)
-    first_part = order_lists(plan, positive, lists, candidates, sequence)
-
-    scores = np.empty((WAVE, BLOCK_DOCUMENTS), np.int32)
-    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
-    bits = np.empty((WAVE, lists), np.int64)
-    marks = np.empty((WAVE, lists), np.int64)
-    wave = np.empty(WAVE, np.int64)
+    group_bounds, candidates, wave, best = work.group_bounds, work.candidates, work.wave, work.best
+    add_gap_lists(plan, gap_lists, data, groups, work.block_bounds)
+    bound_groups(plan, gap_lists, positive, data, groups, work.block_bounds, group_bounds)
+    first_part = order_lists(plan, positive, lists, work)
     count = np.int64(0)
     seeds = _SEED_GROUPS + best.size // 16
     sweep = 0
@@ -90,10 +82,12 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
                 sweep += 1
                 cursor = np.int64(0)
                 bar = (threshold + highest_bound(group_bounds)) >> 1 if sweep == 1 else np.int64(1)
+                count = sweep_dense_words(
+                    plan, gap_lists, positive, first_part, geometry, data, slice_bits, live, scale, bar, work, count
+                )
+                threshold = max(np.int64(1), np.int64(key_score(best[0]) * scale))
             opened, cursor = next_groups(group_bounds, cursor, max(bar, threshold), wave)
-        count = open_groups(
-            plan, gap_lists, positive, wave, opened, geometry, data, block_bounds, live, threshold, candidates, count
-        )
+        count = open_groups(plan, gap_lists, positive, opened, geometry, data, live, threshold, work, count)
         if sweep == 2 and cursor < groups:
             continue
         scored = np.int64(0)
@@ -103,23 +97,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
             scored += 1
         if scored == 0 and sweep == 2:
             return
-        score_wave(
-            plan,
-            sequence,
-            first_part,
-            wave,
-            scored,
-            geometry,
-            data,
-            slice_bits,
-            live,
-            scale,
-            bits,
-            marks,
-            spread,
-            scores,
-            best,
-        )
+        score_wave(plan, first_part, scored, geometry, data, slice_bits, live, scale, work)
 
 
 @kernel
@@ -148,8 +126,9 @@ def search_shard(geometry, data, slice_bits, checked, live, terms, weights, k, p
         return -1 - positive
     if positive == 0:
         return np.int64(0)
-    best = np.zeros(k, np.int64)
-    search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, best)
+    work = make_workspace(geometry.groups, lists, k)
+    search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_bits, live, work)
+    best = work.best
     make_heap(best, k)
     hits = np.int64(0)
     while hits < k and best[0] > 0:

@@ -9,7 +9,7 @@ after that, and only those get the other lists.
 import numpy as np
 
 from lexlip.index.bits import load_u32, load_u64, lowest_one, prefetch
-from lexlip.index.kernel import inlined, kernel
+from lexlip.index.kernel import inlined, lean_kernel
 from lexlip.index.layout import (
     BLOCK_DOCUMENTS,
     BLOCK_SHIFT,
@@ -22,24 +22,23 @@ from lexlip.index.locating import locate_in_gap_list, locate_in_row_list
 from lexlip.index.ranking import hit_key, key_score, make_heap, replace_lowest, take_highest
 from lexlip.index.scoring import add_postings
 
-WAVE = 8  # groups opened, and blocks scored, at a time: enough for their loads to overlap
 BLOCK_MASK = 0xFFFFFFFF  # the low half of a key (bound, block)
 _FIRST_PART = 0.6  # of the bound of a query: what is added up before a block is judged again
 
 
 @inlined
-def _reaching(scores, lowest):
-    """Bitmap of the documents of a block whose scores [64] reach `lowest`."""
+def _reaching(scores, first, lowest):
+    """Bitmap of the 64 documents from `first` on whose scores reach `lowest`."""
     documents = np.uint64(0)
     for document in range(BLOCK_DOCUMENTS):
-        documents |= np.uint64(scores[document] >= lowest) << np.uint64(document)
+        documents |= np.uint64(scores[first + document] >= lowest) << np.uint64(document)
     return documents
 
 
-@kernel
-def _offer_block(scores, block, geometry, data, live, best):
-    """Offers the documents of a block to the k best."""
-    documents = _reaching(scores, np.int32(max(np.int64(1), key_score(best[0]))))
+@lean_kernel
+def offer_block(scores, first, block, geometry, data, live, best):
+    """Offers the documents of a block, whose scores begin at `first`, to the k best."""
+    documents = _reaching(scores, first, np.int32(max(np.int64(1), key_score(best[0]))))
     if live.size > 0:
         documents &= live[block]
     while documents != np.uint64(0):
@@ -47,23 +46,23 @@ def _offer_block(scores, block, geometry, data, live, best):
         documents &= documents - np.uint64(1)
         number = (block << BLOCK_SHIFT) + document
         position = np.int64(load_u32(data, geometry.id_map + number * POSITION_BYTES) & np.uint64(0xFFFFFF))
-        key = hit_key(scores[document], position)
+        key = hit_key(scores[first + document], position)
         if key > best[0]:
             replace_lowest(best, key)
 
 
-@kernel
-def order_lists(plan, positive, lists, keys, sequence):
+@lean_kernel
+def order_lists(plan, positive, lists, work):
     """Puts the lists of a plan in the order in which they are added: negative weights first, then by falling bound.
 
     Args:
         plan, positive, lists: from `make_plan`.
-        keys: [lists] int64, room.
-        sequence: [lists] int64, the result.
+        work: of the search; its candidates are overwritten, its sequence is the result.
 
     Returns:
         how many lists in front make the first part, which has most of the bound.
     """
+    keys, sequence = work.candidates, work.sequence
     for slot in range(positive):
         keys[slot] = (plan.bound[slot] << 32) | slot
     make_heap(keys, positive)
@@ -82,7 +81,7 @@ def order_lists(plan, positive, lists, keys, sequence):
     return first_part
 
 
-@kernel
+@lean_kernel
 def _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks):
     """Finds and prefetches the postings of some lists in up to 8 blocks.
 
@@ -125,59 +124,61 @@ def _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks):
 
 
 @inlined
-def _add_lists(plan, slots, bits, marks, data, impact_bits, spread, scores, left):
-    """Adds the located postings of some lists in a block to `scores` [64]; returns what lists still to come can add."""
+def _add_lists(plan, slots, bits, marks, turn, data, impact_bits, room, scores, first, left):
+    """Adds the postings of some lists, located in block `turn` of the wave, to the scores from `first` on.
+
+    Returns:
+        what lists still to come can add.
+    """
     for place in range(slots.size):
-        mark = marks[place]
+        mark = marks[turn, place]
         if mark > 0:
-            left -= (mark >> 4) * plan.bound[slots[place]]
-            add_postings(data, bits[place], mark & 15, plan.weight[slots[place]], impact_bits, spread, scores)
+            slot = slots[place]
+            left -= (mark >> 4) * plan.bound[slot]
+            add_postings(data, bits[turn, place], mark & 15, plan.weight[slot], impact_bits, room, scores, first)
     return left
 
 
 @inlined
-def _may_reach(scores, left, lowest, scale):
-    """Whether documents of a block with `scores` [64] so far, and `left` bound units to come, can reach `lowest`."""
-    top = scores[0]
-    for document in range(1, BLOCK_DOCUMENTS):
+def may_reach(scores, first, left, lowest, scale):
+    """Whether one of the 64 documents from `first` on, with `left` bound units to come, can reach `lowest`."""
+    top = scores[first]
+    for document in range(first + 1, first + BLOCK_DOCUMENTS):
         top = max(top, scores[document])
     return left + 1 >= (lowest - np.int64(top)) * scale
 
 
-@kernel
-def score_wave(
-    plan, sequence, first_part, wave, size, geometry, data, slice_bits, live, scale, bits, marks, spread, scores, best
-):
+@lean_kernel
+def score_wave(plan, first_part, size, geometry, data, slice_bits, live, scale, work):
     """Scores up to 8 blocks: first the lists with most of the bound, then the others for blocks that can still matter.
 
     Args:
-        plan, sequence, first_part: the query's lists, the order in which they are added, and how many come first.
-        wave, size: [8] int64 keys (bound, block) by falling bound, and how many. Changed.
+        plan, first_part: the query's lists, and how many of `work.sequence` come first.
+        size: how many keys (bound, block), by falling bound, are in `work.wave`, which is changed.
         geometry, data, slice_bits: of the shard.
         live: [blocks] uint64, documents that may be returned; empty when all may.
         scale: bound units per score unit.
-        bits, marks: [8, lists] int64, room for what is located.
-        spread: [8] uint64, room.
-        scores: [8, 64] int32, room.
-        best: [k] int64 heap of the best keys, updated.
+        work: of the search; the k best are updated.
     """
-    slots = sequence[:first_part]
+    slots, others = work.sequence[:first_part], work.sequence[first_part:]
+    wave, bits, marks, scores, best = work.wave, work.bits, work.marks, work.scores, work.best
+    impact_bits = geometry.impact_bits
     lowest = key_score(best[0])
     _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks)
     kept = 0
     for turn in range(size):
         bound, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
-        for document in range(BLOCK_DOCUMENTS):
-            scores[kept, document] = 0
-        left = _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, spread, scores[kept], bound)
-        if _may_reach(scores[kept], left, lowest, scale):
+        first = kept * BLOCK_DOCUMENTS
+        scores[first : first + BLOCK_DOCUMENTS] = 0
+        left = _add_lists(plan, slots, bits, marks, turn, data, impact_bits, work.room, scores, first, bound)
+        if may_reach(scores, first, left, lowest, scale):
             wave[kept] = (left << 32) | block
             kept += 1
-    slots = sequence[first_part:]
-    if kept > 0 and slots.size > 0:
-        _locate_lists(plan, slots, wave, kept, data, slice_bits, bits, marks)
+    if kept > 0 and others.size > 0:
+        _locate_lists(plan, others, wave, kept, data, slice_bits, bits, marks)
     for turn in range(kept):
         left, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
-        if _may_reach(scores[turn], left, key_score(best[0]), scale):
-            _add_lists(plan, slots, bits[turn], marks[turn], data, geometry.impact_bits, spread, scores[turn], left)
-            _offer_block(scores[turn], block, geometry, data, live, best)
+        first = turn * BLOCK_DOCUMENTS
+        if may_reach(scores, first, left, key_score(best[0]), scale):
+            _add_lists(plan, others, bits, marks, turn, data, impact_bits, work.room, scores, first, left)
+            offer_block(scores, first, block, geometry, data, live, best)

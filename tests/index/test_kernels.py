@@ -16,11 +16,11 @@ from lexlip.index.bits import (
     sum_of_table,
     sum_of_table_loop,
 )
-from lexlip.index.bounds import add_gap_lists, bound_blocks, bound_groups
+from lexlip.index.bounds import add_gap_lists, bound_blocks, bound_groups, bound_of_row
 from lexlip.index.checksum import checksum_text
 from lexlip.index.inversion import invert
 from lexlip.index.kernel import kernel
-from lexlip.index.layout import BLOCK_DOCUMENTS, HIGHEST_LEVEL, ROW_LIST, count_code, is_bitmap, slice_bits
+from lexlip.index.layout import BLOCK_DOCUMENTS, HIGHEST_LEVEL, ROW_LIST, WORD_BLOCKS, count_code, is_bitmap, slice_bits
 from lexlip.index.locating import locate_in_gap_list, locate_in_row_list
 from lexlip.index.opening import next_groups
 from lexlip.index.ordering import document_order
@@ -29,8 +29,10 @@ from lexlip.index.posting_writer import write_slice
 from lexlip.index.postings import Postings, write_postings
 from lexlip.index.pruning import keep_top_terms
 from lexlip.index.ranking import add_key, hit_key, key_position, key_score, make_heap, replace_lowest, take_highest
-from lexlip.index.scoring import add_postings
-from lexlip.index.waves import WAVE
+from lexlip.index.scoring import add_postings, make_room
+from lexlip.index.sweeping import DENSE_GROUPS, sweep_dense_words
+from lexlip.index.waves import order_lists
+from lexlip.index.workspace import WAVE, make_workspace
 from lexlip.tables import LexiconVector
 
 IMPACT_BITS = 6
@@ -304,7 +306,7 @@ def _located(plan, data, bits, block):
 
 @kernel
 def _scored(data, bit, code, weight, scores):
-    add_postings(data, bit, code, weight, IMPACT_BITS, np.empty(8, np.uint64), scores)
+    add_postings(data, bit, code, weight, IMPACT_BITS, make_room(), scores, 0)
 
 
 def test_locating_and_scoring_one_list_in_one_block(lists):
@@ -347,14 +349,53 @@ def test_bounds_hold_and_are_what_levels_say(lists):
         assert np.all(np.repeat(group_bounds[:9], 8)[:BLOCKS] >= found)
 
 
+@pytest.mark.parametrize("allowed_share", [None, 0.2])
+def test_sweeping_a_word_finds_the_best_of_its_documents(lists, allowed_share):
+    geometry, data, bits = lists.postings._geometry, lists.postings._data, slice_bits(IMPACT_BITS)
+    random = np.random.default_rng(4)
+    live = np.zeros(0, np.uint64)
+    documents = WORD_BLOCKS * BLOCK_DOCUMENTS  # of the first word; the blocks behind it are too few to be swept
+    allowed = np.ones(len(lists.order), bool)
+    if allowed_share is not None:
+        allowed = random.random(allowed.size) < allowed_share
+        live = lists.postings.allowed_words(allowed)
+    for size in (2, 20, 80):
+        terms = random.choice(np.flatnonzero(lists.impacts.any(0)), size, replace=False)
+        weights = random.integers(1, 100_000, size) * random.choice([-1, 1, 1, 1], size)
+        weights[0] = 200_000
+        plan, (gap_lists, positive, count, scale) = lists.plan(terms, weights)
+        work = make_workspace(geometry.groups, count, 30)
+        add_gap_lists(plan, gap_lists, data, geometry.groups, work.block_bounds)
+        bound_groups(plan, gap_lists, positive, data, geometry.groups, work.block_bounds, work.group_bounds)
+        groups = np.flatnonzero(work.group_bounds[:8])
+        first_part = order_lists(plan, positive, count, work)
+        waiting = sweep_dense_words(
+            plan, gap_lists, positive, first_part, geometry, data, bits, live, scale, 1, work, 0
+        )
+        assert groups.size >= DENSE_GROUPS
+        assert not work.group_bounds[groups].any()
+        assert waiting == 0
+
+        scores = (lists.blocks[:WORD_BLOCKS, :, terms] @ weights).reshape(-1)
+        positions = lists.order[:documents]
+        keys = np.array([hit_key(score, position) for score, position in zip(scores, positions, strict=True)])
+        keys = np.sort(keys[(scores > 0) & allowed[positions]])[::-1][:30]
+        found = np.sort(work.best)[::-1]
+        np.testing.assert_array_equal(found[: keys.size], keys)
+        assert not found[keys.size :].any()
+
+
 @kernel
-def _packed_blocks(plan, gap_lists, positive, data, groups, block_bounds, group):
-    return bound_blocks(plan, gap_lists, positive, data, groups, block_bounds, group)
+def _fill_bounds(plan, gap_lists, positive, data, groups, block_bounds, group, bounds):
+    first_four, last_four = bound_blocks(plan, gap_lists, positive, data, groups, block_bounds, group)
+    for row in range(bounds.size):
+        bounds[row] = bound_of_row(first_four, last_four, row)
 
 
 def _blocks_of(plan, gap_lists, positive, data, geometry, block_bounds, group):
-    packed = _packed_blocks(plan, gap_lists, positive, data, geometry.groups, block_bounds, group)
-    return np.array(packed, np.uint64).view(np.uint16)
+    bounds = np.empty(8, np.int64)
+    _fill_bounds(plan, gap_lists, positive, data, geometry.groups, block_bounds, group, bounds)
+    return bounds
 
 
 @kernel
@@ -388,4 +429,4 @@ def test_postings_of_any_number_and_width_survive(count, impact_bits, weight):
 
 @kernel
 def _scored_width(data, bit, code, weight, impact_bits, scores):
-    add_postings(data, bit, code, weight, impact_bits, np.empty(8, np.uint64), scores)
+    add_postings(data, bit, code, weight, impact_bits, make_room(), scores, 0)

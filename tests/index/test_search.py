@@ -41,6 +41,19 @@ def test_equals_brute_force(index, brute_force, size, k):
         assert_same(index.search(terms, weights, k), brute_force(index, terms, weights, k))
 
 
+@pytest.mark.parametrize("row_share", [0.02, 0.3, 0.9])
+def test_long_queries_of_flat_weights_equal_brute_force(tmp_path, make_collection, build_index, brute_force, row_share):
+    """Nearly every block can matter then, and whole words of blocks are swept."""
+    folder = build_index(make_collection(12_000), tmp_path, settings=BuildSettings(row_share=row_share))
+    index, random = Index.open(folder), np.random.default_rng(6)
+    allowed = random.random(index.documents) < 0.3
+    for size in (90, 250):
+        terms = random.choice(300, size, replace=False)
+        weights = random.uniform(0.9, 1.0, size) * random.choice([-1, 1, 1, 1], size)
+        assert_same(index.search(terms, weights, 10), brute_force(index, terms, weights, 10))
+        assert_same(index.search(terms, weights, 50, allowed=allowed), brute_force(index, terms, weights, 50, allowed))
+
+
 def test_negative_weights_count_against_a_document(index, brute_force):
     random = np.random.default_rng(1)
     for _ in range(15):

@@ -1,0 +1,179 @@
+"""Scoring 64 blocks at a time, list by list from front to back, where most of them can matter.
+
+A wave looks every list up in every block. That is right when few blocks are left, and a waste when most are, as for
+long queries of flat weights: there an entry follows the one before, and reading on is several times faster than looking
+up. So words of 64 blocks, which share one record of a row list, are swept whole when enough of their blocks can reach
+the k-th score. Lists with most of the bound come first; blocks that cannot matter after that are passed over in the
+others.
+"""
+
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
+import numpy as np
+
+from lexlip.index.bits import count_ones, load_u8, load_u16, load_u32, load_u64, lowest_one, prefetch
+from lexlip.index.bounds import bound_blocks, bound_of_row
+from lexlip.index.kernel import inlined, lean_kernel
+from lexlip.index.layout import (
+    BLOCK_SHIFT,
+    GAP_RECORD_BYTES,
+    GROUP_BLOCKS,
+    ROW_LIST,
+    ROW_RECORD_BYTES,
+    WORD_BLOCKS,
+)
+from lexlip.index.ranking import add_key, key_score
+from lexlip.index.scoring import add_postings
+from lexlip.index.waves import may_reach, offer_block
+
+WORD_GROUPS = WORD_BLOCKS // GROUP_BLOCKS
+DENSE_GROUPS = 5  # of the 8 in a word: with fewer that can matter, its blocks are not worth a look together
+DENSE_BLOCKS = 12  # of the 64 in a word: from here on sweeping is faster than waves
+
+
+@inlined
+def _add_entry(plan, slot, data, bit, mark, block, impact_bits, room, lefts, scores):
+    """Adds the postings of one entry to the scores of a block of the word, and takes its level off what is left."""
+    lefts[block] -= (mark >> 4) * plan.bound[slot]
+    add_postings(data, bit, mark & 15, plan.weight[slot], impact_bits, room, scores, block << BLOCK_SHIFT)
+
+
+@inlined
+def _sweep_row_list(plan, slot, word, wanted, data, slice_bits, impact_bits, room, lefts, scores):
+    """Adds a row list to the wanted blocks of a word; see `sweep_word`."""
+    record = plan.records[slot] + word * ROW_RECORD_BYTES
+    present = load_u64(data, record)
+    bit = plan.first_bit[slot] + np.int64(load_u32(data, record + 8))
+    entry = plan.marks[slot] + np.int64(load_u16(data, record + 12))
+    while present & wanted != np.uint64(0):
+        block = np.int64(lowest_one(present))
+        present &= present - np.uint64(1)
+        mark = np.int64(load_u8(data, entry))
+        if wanted >> np.uint64(block) & np.uint64(1) != np.uint64(0):
+            _add_entry(plan, slot, data, bit, mark, block, impact_bits, room, lefts, scores)
+        bit += np.int64(slice_bits[mark & 15])
+        entry += 1
+
+
+@inlined
+def _sweep_gap_list(plan, slot, word, wanted, data, slice_bits, impact_bits, room, lefts, scores):
+    """Adds a gap list to the wanted blocks of a word; see `sweep_word`."""
+    first_block = word * WORD_BLOCKS
+    record = load_u64(data, plan.records[slot] + (first_block >> plan.shift[slot]) * GAP_RECORD_BYTES)
+    bit = plan.first_bit[slot] + np.int64(record & np.uint64(0xFFFFFFFF))
+    block = np.int64(record >> np.uint64(48)) - first_block
+    for entry in range(np.int64(record >> np.uint64(32) & np.uint64(0xFFFF)), plan.entries[slot]):
+        block += np.int64(load_u8(data, plan.gaps[slot] + entry))
+        if block >= WORD_BLOCKS:
+            break
+        mark = np.int64(load_u8(data, plan.marks[slot] + entry))
+        if mark > 0 and block >= 0 and wanted >> np.uint64(block) & np.uint64(1) != np.uint64(0):
+            _add_entry(plan, slot, data, bit, mark, block, impact_bits, room, lefts, scores)
+        bit += np.int64(slice_bits[mark & 15])
+
+
+@inlined
+def _sweep_lists(plan, slots, word, wanted, data, slice_bits, impact_bits, room, lefts, scores):
+    """Adds some lists to the wanted blocks of a word; see `sweep_word`."""
+    for place in range(slots.size):
+        slot = slots[place]
+        if plan.shift[slot] == ROW_LIST:
+            _sweep_row_list(plan, slot, word, wanted, data, slice_bits, impact_bits, room, lefts, scores)
+        else:
+            _sweep_gap_list(plan, slot, word, wanted, data, slice_bits, impact_bits, room, lefts, scores)
+
+
+@lean_kernel
+def sweep_word(plan, first_part, word, wanted, geometry, data, slice_bits, live, scale, work):
+    """Scores the wanted blocks of a word and offers their documents to the k best.
+
+    Args:
+        plan, first_part: the query's lists, and how many of `work.sequence` come first.
+        word: which 64 blocks.
+        wanted: bitmap of the blocks to score.
+        geometry, data, slice_bits: of the shard.
+        live: [blocks] uint64, documents that may be returned; empty when all may.
+        scale: bound units per score unit.
+        work: of the search, with the bounds of the wanted blocks in `bounds_left`; the k best are updated.
+    """
+    lefts, scores, best = work.bounds_left, work.scores, work.best
+    impact_bits = geometry.impact_bits
+    scores[:] = 0
+    slots, others = work.sequence[:first_part], work.sequence[first_part:]
+    _sweep_lists(plan, slots, word, wanted, data, slice_bits, impact_bits, work.room, lefts, scores)
+    lowest = key_score(best[0])
+    still_wanted = np.uint64(0)
+    while wanted != np.uint64(0):
+        block = np.int64(lowest_one(wanted))
+        wanted &= wanted - np.uint64(1)
+        if may_reach(scores, block << BLOCK_SHIFT, lefts[block], lowest, scale):
+            still_wanted |= np.uint64(1) << np.uint64(block)
+    _sweep_lists(plan, others, word, still_wanted, data, slice_bits, impact_bits, work.room, lefts, scores)
+    while still_wanted != np.uint64(0):
+        block = np.int64(lowest_one(still_wanted))
+        still_wanted &= still_wanted - np.uint64(1)
+        offer_block(scores, block << BLOCK_SHIFT, word * WORD_BLOCKS + block, geometry, data, live, best)
+
+
+@lean_kernel
+def _bound_word(plan, gap_lists, positive, geometry, data, live, bar, threshold, word, work):
+    """Opens the groups of a word that reach the bar (their bounds become 0).
+
+    Returns:
+        bitmap of their blocks that reach the threshold; the bounds of these are put into `work.bounds_left`.
+    """
+    wanted = np.uint64(0)
+    for group in range(word * WORD_GROUPS, (word + 1) * WORD_GROUPS):
+        if work.group_bounds[group] < bar:
+            continue
+        work.group_bounds[group] = 0
+        first_four, last_four = bound_blocks(plan, gap_lists, positive, data, geometry.groups, work.block_bounds, group)
+        for row in range(GROUP_BLOCKS):
+            bound = bound_of_row(first_four, last_four, row)
+            block = group * GROUP_BLOCKS + row
+            if bound >= threshold and (live.size == 0 or live[block] != np.uint64(0)):
+                work.bounds_left[block - word * WORD_BLOCKS] = bound
+                wanted |= np.uint64(1) << np.uint64(block - word * WORD_BLOCKS)
+    return wanted
+
+
+@inlined
+def _groups_reaching(group_bounds, word, bar):
+    """How many groups of a word reach the bar."""
+    count = 0
+    for group in range(word * WORD_GROUPS, (word + 1) * WORD_GROUPS):
+        count += group_bounds[group] >= bar
+    return count
+
+
+@lean_kernel
+def sweep_dense_words(plan, gap_lists, positive, first_part, geometry, data, slice_bits, live, scale, bar, work, count):
+    """Scores the words of which many blocks can reach the k-th score; leaves the others to waves.
+
+    Args:
+        plan, gap_lists, positive: from `make_plan`.
+        first_part, geometry, data, slice_bits, live, scale: see `sweep_word`.
+        bar: groups with a lower bound are left alone.
+        work: of the search. The blocks of words that turn out not to be worth sweeping become candidates.
+        count: of the candidates.
+
+    Returns:
+        the new count of candidates.
+    """
+    for word in range(geometry.groups // WORD_GROUPS):
+        threshold = max(np.int64(1), np.int64(key_score(work.best[0]) * scale))
+        here = max(bar, threshold)
+        if _groups_reaching(work.group_bounds, word, here) < DENSE_GROUPS:
+            continue
+        for slot in range(gap_lists, positive):
+            prefetch(data, plan.records[slot] + (word + 1) * ROW_RECORD_BYTES)
+        wanted = _bound_word(plan, gap_lists, positive, geometry, data, live, here, threshold, word, work)
+        if np.int64(count_ones(wanted)) >= DENSE_BLOCKS:
+            sweep_word(plan, first_part, word, wanted, geometry, data, slice_bits, live, scale, work)
+            continue
+        while wanted != np.uint64(0):
+            block = np.int64(lowest_one(wanted))
+            wanted &= wanted - np.uint64(1)
+            add_key(work.candidates, count, (work.bounds_left[block] << 32) | (word * WORD_BLOCKS + block))
+            count += 1
+    return count
