@@ -4,19 +4,17 @@
     python benchmarks/ingest.py --images 512 --rounds 1 --index-documents 10000     # a try
 
 The bare loop is PyTorch alone: a DataLoader reads and prepares the same units with the same code in one worker process,
-the model encodes them in the same batches with as many threads as the actor on Ray, and nothing is written. Both run
-in interleaved rounds. Steady is from the first finished unit to the last, a whole job from the call to its return,
-loading of the model included, start of Ray not.
-
-While the actor on Ray loads the model, tasks already prepare units. Steady is comparable only when the corpus is much
-larger than what they get done in that time: in a small corpus it leaves decoding out on Ray's side.
+the model encodes them in the same batches with as many threads as the actor on Ray, and nothing is written. Both encode
+the smallest and the largest corpus in interleaved rounds. A whole job is from the call to its return, loading of the
+model included, start of Ray not. What the larger corpus takes longer, by the images it has more, is the steady rate:
+starting, loading, and units that are prepared meanwhile cost both corpora the same and cancel out.
 """
 
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -42,7 +40,6 @@ from pipelines.cluster_session import cluster_session
 from pipelines.corpus_sides import ImageSide, PreparedUnit
 from pipelines.encoding import ActorSettings, EncodeSettings, encode_corpus
 from pipelines.measured_machine import describe_machine
-from pipelines.vector_parts import finished_parts
 
 CORPUS_SIZES = (1, 2, 4)  # times `images`: memory should not grow with them
 SEED = 5
@@ -80,15 +77,22 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second of one job."""
+    """Images a second in one round.
+
+    Attributes:
+        steady: the images that the largest corpus has more, by the seconds that it takes longer.
+        whole_job: of the largest corpus, start to end.
+    """
 
     steady: float
     whole_job: float
 
     @classmethod
-    def of(cls, images: Sequence[int], ended: Sequence[float], seconds: float) -> "Speed":
-        """From the images of each unit and when each was finished, in the order in which they were."""
-        return cls(sum(images[1:]) / (ended[-1] - ended[0]), sum(images) / seconds)
+    def of(cls, images: int, seconds: dict[int, float]) -> "Speed":
+        """From the images of the smallest corpus and the seconds of whole jobs by corpus size."""
+        small, large = CORPUS_SIZES[0], CORPUS_SIZES[-1]
+        more = images * (large - small)
+        return cls(more / (seconds[large] - seconds[small]), images * large / seconds[large])
 
 
 def main() -> None:
@@ -102,14 +106,14 @@ def main() -> None:
     with cluster_session(cpus=job.threads):
         on_ray(model, corpora[CORPUS_SIZES[0]], job)  # the first run's growth would hold what Ray itself starts
         peaks = {size: on_ray(model, corpora[size], job)[1] for size in CORPUS_SIZES}
-        largest = corpora[CORPUS_SIZES[-1]]
+        ways: dict[str, Callable[[str], float]] = {
+            "ray": lambda data: on_ray(model, data, job)[0],
+            "bare_loop": lambda data: in_bare_loop(model, data, job),
+        }
         for turn in range(job.rounds):
-            ways = {
-                "ray": lambda: on_ray(model, largest, job)[0],
-                "bare_loop": lambda: in_bare_loop(model, largest, job),
-            }
             for name in list(ways) if turn % 2 == 0 else list(ways)[::-1]:
-                speeds[name].append(ways[name]())
+                seconds = {size: ways[name](corpora[size]) for size in (CORPUS_SIZES[0], CORPUS_SIZES[-1])}
+                speeds[name].append(Speed.of(job.images, seconds))
                 print(f"round {turn + 1}: {name} {speeds[name][-1]}", flush=True)
     index_seconds = in_child(__file__, {"index": job.index_documents, "work": str(job.work)})
     report(job, machine, speeds, peaks, index_seconds)
@@ -169,23 +173,24 @@ def draw_corpora(job: Benchmark) -> dict[int, str]:
     return corpora
 
 
-def on_ray(model: Path, data: str, job: Benchmark) -> tuple[Speed, int]:
-    """The speed of `pipelines/encode.py`'s own path, and the bytes by which it makes memory grow at most."""
+def on_ray(model: Path, data: str, job: Benchmark) -> tuple[float, int]:
+    """Seconds of `pipelines/encode.py`'s own path, and the bytes by which it makes memory grow at most."""
     with tempfile.TemporaryDirectory(prefix="lexlip-ingest-") as folder:
         settings, actors = EncodeSettings(part_rows=job.part_rows), ActorSettings(threads=job.threads)
         began = time.perf_counter()
         with peak_memory() as memory:
             encode_corpus(model, data, Path(folder), settings, actors)
         seconds = time.perf_counter() - began
-        ended = sorted(part.stat().st_mtime for part in finished_parts(Path(folder)))
-    images = [unit.rows for unit in open_pairs(data, captions_required=False, unit_rows=job.part_rows).units]
-    return Speed.of(images, ended, seconds), memory.growth
+    return seconds, memory.growth
 
 
-def in_bare_loop(model: Path, data: str, job: Benchmark) -> Speed:
-    """The speed of the bare loop, in a process of its own."""
+def in_bare_loop(model: Path, data: str, job: Benchmark) -> float:
+    """Seconds of the bare loop, in a process of its own; the start of Python and its imports do not count."""
     task = {"model": str(model), "data": data, "part_rows": job.part_rows, "threads": job.threads}
-    return Speed(**(in_child(__file__, task) or {}))
+    measured = in_child(__file__, task)
+    if measured is None:
+        raise RuntimeError("the bare loop ended without a result")
+    return float(measured["seconds"])
 
 
 @dataclass(frozen=True)
@@ -210,12 +215,9 @@ def bare_loop(task: dict[str, Any]) -> dict[str, float]:
     encoder, settings = load_encoder(Path(task["model"])), EncodeSettings()
     units = open_pairs(task["data"], captions_required=False, unit_rows=task["part_rows"]).units
     side = ImageSide(encoder.preprocessing, ImageLimits(), settings.thumbnail_pixels)
-    ended = []
-    loader = torch.utils.data.DataLoader(UnitsOfCorpus(units, side), batch_size=None, num_workers=1)
-    for prepared in loader:
+    for prepared in torch.utils.data.DataLoader(UnitsOfCorpus(units, side), batch_size=None, num_workers=1):
         side.encode(encoder, prepared, top_terms=settings.top_terms)
-        ended.append(time.perf_counter())
-    return asdict(Speed.of([unit.rows for unit in units], ended, time.perf_counter() - began))
+    return {"seconds": time.perf_counter() - began}
 
 
 def run_child(task: dict[str, Any]) -> dict[str, float]:

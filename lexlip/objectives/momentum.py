@@ -19,8 +19,7 @@ from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, scores
 from lexlip.objectives.gathering import gather_keys, part_of_mean
 from lexlip.objectives.key_queue import KeyQueue
 from lexlip.objectives.row_parts import in_parts
-from lexlip.objectives.term_cut import KeptTerms, heaviest
-from lexlip.objectives.views import WHOLE_VECTORS, Batch, Views, normalised
+from lexlip.objectives.views import Batch, Views, normalised
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,14 @@ class MomentumEncoder(nn.Module):
             buffer.copy_(buffers[name])
 
     @torch.no_grad()
-    def keys(self, batch: Batch, kept: KeptTerms = WHOLE_VECTORS, rows_at_once: int | None = None) -> "Keys":
-        """The keys of a batch, cut as its vectors are, over all workers, beside the queues as they are."""
+    def keys(self, batch: Batch, rows_at_once: int | None = None) -> "Keys":
+        """The keys of a batch over all workers, beside the queues as they are."""
         images_NX = in_parts(self.average.image_vectors, rows_at_once, batch.pixels_N3SS)
         texts_BX = in_parts(self.average.text_vectors, rows_at_once, batch.token_ids_BL)
         return Keys(
-            images_KX=gather_keys(normalised(heaviest(images_NX, kept.image))),
+            images_KX=gather_keys(normalised(images_NX)),
             image_keys_K=gather_keys(batch.image_keys_N),
-            texts_KX=gather_keys(normalised(heaviest(texts_BX, kept.text))),
+            texts_KX=gather_keys(normalised(texts_BX)),
             text_keys_K=gather_keys(batch.caption_keys_B),
             image_queue=self.image_queue,
             text_queue=self.text_queue,

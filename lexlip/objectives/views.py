@@ -15,13 +15,9 @@ from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexicon_head import lexicon_weights
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.row_parts import in_parts
-from lexlip.objectives.term_cut import KeptTerms, heaviest
 
 if TYPE_CHECKING:
     from lexlip.objectives.momentum import Keys
-
-
-WHOLE_VECTORS = KeptTerms()
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,6 @@ class Views:
         batch: the step's examples.
         progress: how far the phase is, 0..1.
         keys: momentum keys of the batch and the queues, in phases that have them.
-        kept: terms that matching keeps of each vector.
         rows_at_once: most images or captions whose activations exist at a time; None for all.
     """
 
@@ -69,14 +64,12 @@ class Views:
         batch: Batch,
         progress: float,
         keys: "Keys | None" = None,
-        kept: KeptTerms = WHOLE_VECTORS,
         rows_at_once: int | None = None,
     ) -> None:
         self.model = model
         self.batch = batch
         self.progress = progress
         self.keys = keys
-        self.kept = kept
         self.rows_at_once = rows_at_once
 
     @property
@@ -112,13 +105,13 @@ class Views:
 
     @cached_property
     def image_unit_vectors_NX(self) -> Tensor:
-        """Vectors of the images as they are matched: cut to their heaviest terms, then of unit length."""
-        return normalised(heaviest(self.image_vectors_NX, self.kept.image))
+        """Vectors of the images, of unit length."""
+        return normalised(self.image_vectors_NX)
 
     @cached_property
     def text_unit_vectors_BX(self) -> Tensor:
-        """Vectors of the unmasked captions as they are matched."""
-        return normalised(heaviest(self.text_vectors_BX, self.kept.text))
+        """Vectors of the unmasked captions, of unit length."""
+        return normalised(self.text_vectors_BX)
 
     @cached_property
     def masked_states_BLD(self) -> Tensor:

@@ -5,7 +5,7 @@ The image tower's come from timm's hub.
 
 Both follow arXiv 2302.02908 (batches, rates, resolutions) and differ from it where small measurements said so:
 masked-LM objectives weigh less, FLOPS acts on the weights themselves and is ramped up, a first phase learns caption
-words, and vectors are trained through the cuts that an index makes. Neither run has been trained yet.
+words, and fine-tuning also compares vectors cut as an index cuts them. Neither run has been trained yet.
 """
 
 from dataclasses import replace
@@ -19,10 +19,10 @@ from lexlip.model.text_tower import TextTowerConfig
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.caption_words import CaptionWords
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.cut_contrastive import CutContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
-from lexlip.objectives.term_cut import TermCut
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
 
@@ -56,7 +56,6 @@ def coco_gpu() -> Run:
         epochs=10,
         optimiser=OptimiserSettings(tower_rate=5e-5, head_rate=1e-4),
         examples=examples,
-        term_cut=TermCut(),
     )
     momentum = replace(
         bottleneck,
@@ -69,6 +68,7 @@ def coco_gpu() -> Run:
     fine_tuning = replace(
         momentum,
         name="fine-tuning",
+        objectives=(*momentum.objectives, CutContrastive()),
         epochs=5,
         batch=1536,
         image_size=384,

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lexlip.data.examples import ExampleSettings
 from lexlip.objectives.momentum import MomentumSettings
-from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.views import Views
 
 # An objective is a frozen dataclass of its settings that turns views of a batch into named, weighted scalars.
@@ -55,7 +54,6 @@ class Phase:
         frozen_image_stages: stages of the image tower, from the input side, that do not learn.
         frozen_text_layers: layers of the text tower, from the embeddings on, that do not learn; 0 leaves all free.
         freeze_batch_norm: keeps the running statistics of pretrained batch norms.
-        term_cut: numbers of terms to train lexicon vectors cut to; None trains whole vectors.
         rows_at_once: most images or captions of a worker that pass the towers at a time; a larger batch is computed in
             parts, with the gradients of the whole, at the price of a second forward pass. None takes the batch whole.
         checkpoint_activations: towers keep only the inputs of their blocks and compute the rest again.
@@ -73,6 +71,5 @@ class Phase:
     frozen_image_stages: int = 0
     frozen_text_layers: int = 0
     freeze_batch_norm: bool = False
-    term_cut: TermCut | None = field(default=None, metadata=ADDED_LATER)
     rows_at_once: int | None = field(default=None, metadata=ADDED_LATER)
     checkpoint_activations: bool = field(default=False, metadata=ADDED_LATER)

@@ -19,6 +19,7 @@ from lexlip.model.text_tower import TextTowerConfig
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.caption_words import CaptionWords
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.cut_contrastive import CutContrastive
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
@@ -141,6 +142,7 @@ def flickr8k_cpu() -> Run:
     fourth = replace(
         third,
         name="full-resolution",
+        objectives=(*third.objectives, CutContrastive()),
         epochs=2,
         image_size=224,
         optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=4e-4),
@@ -209,7 +211,6 @@ def _dense_twin(run: Run, name: str) -> Run:
 
 def _dense_phase(phase: Phase) -> Phase:
     """The phase's contrastive objectives; in-batch contrastive where it has none, with one caption an image."""
-    phase = replace(phase, term_cut=None)
     kept = tuple(
         objective for objective in phase.objectives if isinstance(objective, MomentumContrastive | InBatchContrastive)
     )

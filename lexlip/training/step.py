@@ -18,8 +18,7 @@ from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.gathering import average_over_workers
 from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
-from lexlip.objectives.term_cut import KeptTerms
-from lexlip.objectives.views import WHOLE_VECTORS, Batch, Views
+from lexlip.objectives.views import Batch, Views
 from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
 from lexlip.training.phases import Phase
 
@@ -43,11 +42,10 @@ class PhaseLoss(nn.Module):
         batch: Batch,
         progress: float,
         momentum: MomentumEncoder | None,
-        kept: KeptTerms = WHOLE_VECTORS,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss, and its parts beside what is worth watching (both detached)."""
-        keys = momentum.keys(batch, kept, self.rows_at_once) if momentum is not None else None
-        views = Views(self.model, batch, progress, keys, kept, self.rows_at_once)
+        keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
+        views = Views(self.model, batch, progress, keys, self.rows_at_once)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
             parts |= objective(views)
@@ -79,8 +77,6 @@ class PhaseTrainer:
                 f"phase {phase.name}: {phase.examples.text_tokens} text tokens, but the text tower has "
                 f"{model.text_tower.positions} positions"
             )
-        if phase.term_cut is not None and not isinstance(model, LexLIP):
-            raise ModelError(f"phase {phase.name}: term_cut cuts lexicon vectors, which a {model.kind!r} model has not")
         model.set_image_size(phase.image_size)
         model.checkpoint_activations(phase.checkpoint_activations)
         freeze(model, phase)
@@ -111,10 +107,9 @@ class PhaseTrainer:
         torch.manual_seed(int(rng.integers(2**31)))
         if rng.random() < self.phase.half_resolution_share:
             batch = self._halved(batch)
-        kept = self.phase.term_cut.draw(rng) if self.phase.term_cut is not None else WHOLE_VECTORS
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, kept)
+            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)

@@ -11,11 +11,11 @@ from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.cut_contrastive import CutContrastive, TermCut
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumEncoder, MomentumSettings
 from lexlip.objectives.row_parts import in_parts
-from lexlip.objectives.term_cut import KeptTerms
 from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseLoss
@@ -23,7 +23,15 @@ from lexlip.training.step import PhaseLoss
 COMMON: dict[str, Any] = {"epochs": 1, "batch": 8, "image_size": 64}
 ALL_OBJECTIVES = Phase(
     "all",
-    (SelfMaskedLM(), TextBottleneck(), ImageBottleneck(), InBatchContrastive(), MomentumContrastive(), Flops(0.1)),
+    (
+        SelfMaskedLM(),
+        TextBottleneck(),
+        ImageBottleneck(),
+        InBatchContrastive(),
+        MomentumContrastive(),
+        CutContrastive((TermCut(20, 10),)),
+        Flops(0.1),
+    ),
     momentum=MomentumSettings(queue=20),
     **COMMON,
 )
@@ -35,9 +43,8 @@ def losses_and_gradients(model: LexLIP | DenseCLIP, phase: Phase, batch: Batch) 
     width = len(model.vocabulary) if isinstance(model, LexLIP) else 16
     momentum = MomentumEncoder(model, phase.momentum or MomentumSettings(), width).eval()
     loss = PhaseLoss(model, phase)
-    kept = KeptTerms(image=20, text=10) if isinstance(model, LexLIP) else KeptTerms()
     for _ in range(2):
-        total, parts = loss(batch, 0.5, momentum, kept)
+        total, parts = loss(batch, 0.5, momentum)
     model.zero_grad()
     total.backward()
     gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}

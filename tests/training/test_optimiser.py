@@ -8,7 +8,6 @@ import torch
 
 from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
-from lexlip.objectives.term_cut import TermCut
 from lexlip.training.optimiser import make_optimiser, make_schedule
 from lexlip.training.phases import OptimiserSettings
 from lexlip.training.run import Run, settings_text
@@ -74,12 +73,12 @@ def test_every_named_run_has_its_own_fingerprint() -> None:
 def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() -> None:
     run = find_run("demo")
     earlier = repr(run)  # what versions without these settings took the digits of
-    for added in ("term_cut=None", "rows_at_once=None", "checkpoint_activations=False"):
+    for added in ("rows_at_once=None", "checkpoint_activations=False"):
         assert earlier.count(f", {added}") == len(run.phases)
         earlier = earlier.replace(f", {added}", "")
     assert settings_text(run) == earlier
     assert replace(run, images=5).fingerprint == run.fingerprint  # decides nothing
-    for setting in ({"term_cut": TermCut()}, {"rows_at_once": 8}, {"checkpoint_activations": True}, {"batch": 7}):
+    for setting in ({"rows_at_once": 8}, {"checkpoint_activations": True}, {"batch": 7}):
         changed = replace(run, phases=(replace(run.phases[0], **setting), *run.phases[1:]))
         assert changed.fingerprint != run.fingerprint
 

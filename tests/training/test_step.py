@@ -16,8 +16,8 @@ from lexlip.model.clip import DenseCLIP
 from lexlip.model.image_tower import ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.cut_contrastive import CutContrastive, TermCut
 from lexlip.objectives.momentum import MomentumContrastive
-from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer, image_key, to_batch
@@ -116,7 +116,7 @@ def test_the_momentum_average_follows_after_every_step(make: Make, momentum_phas
 def test_a_resumed_phase_goes_on_bit_by_bit(make: Make, momentum_phase: Phase, batch_of: BatchOf) -> None:
     phase = replace(dense_or(make(), momentum_phase), rows_at_once=5)
     if isinstance(make(), LexLIP):
-        phase = replace(phase, term_cut=TermCut((5, 20, 0), (3, 10, 0)))
+        phase = replace(phase, objectives=(*phase.objectives, CutContrastive((TermCut(20, 10), TermCut(5, 3)))))
     steady = PhaseTrainer(make(), phase, steps=6, seed=3)
     steady.step(batch_of(0))
     steady.step(batch_of(1))
@@ -182,10 +182,11 @@ def test_captions_longer_than_the_text_tower_reads_are_refused(make: Make, bottl
 
 
 def test_a_dense_model_has_no_terms_to_cut(
-    tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase
+    tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase, batch_of: BatchOf
 ) -> None:
-    with pytest.raises(ModelError, match="term_cut cuts lexicon vectors"):
-        PhaseTrainer(build_clip(tiny_model_settings, vocabulary), replace(momentum_phase, term_cut=TermCut()), 1, 0)
+    phase = replace(momentum_phase, objectives=(CutContrastive(),))
+    with pytest.raises(ModelError, match="cuts lexicon vectors"):
+        PhaseTrainer(build_clip(tiny_model_settings, vocabulary), phase, 1, 0).step(batch_of(0))
 
 
 @pytest.mark.parametrize("setting", [{"rows_at_once": 4}, {"checkpoint_activations": True}])

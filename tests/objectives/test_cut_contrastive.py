@@ -1,0 +1,73 @@
+"""Contrastive learning of cut vectors, against a plain loop over rows."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lexlip.errors import ModelError
+from lexlip.model.inference import sparse_rows
+from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.contrastive import contrastive_loss
+from lexlip.objectives.cut_contrastive import CutContrastive, TermCut, heaviest
+from lexlip.objectives.views import Batch, Views, normalised
+
+
+def loop_heaviest(weights_BV: Tensor, terms: int) -> Tensor:
+    """Row by row, weight by weight."""
+    rows = []
+    for row_V in weights_BV:
+        order = sorted(range(len(row_V)), key=lambda term: -row_V[term].item())
+        kept = set(order[:terms])
+        rows.append(torch.stack([value if term in kept else value * 0 for term, value in enumerate(row_V)]))
+    return torch.stack(rows)
+
+
+@given(rows=st.integers(1, 4), width=st.integers(1, 12), terms=st.integers(1, 14), seed=st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_value_and_gradient_are_those_of_a_loop_over_rows(rows: int, width: int, terms: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    weights_BV = torch.rand(rows, width, generator=generator, dtype=torch.float64).requires_grad_()
+    upstream = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    ours, expected = normalised(heaviest(weights_BV, terms)), normalised(loop_heaviest(weights_BV, terms))
+    torch.testing.assert_close(ours, expected)
+    (ours_grad,) = torch.autograd.grad(ours, weights_BV, upstream.float())
+    (expected_grad,) = torch.autograd.grad(expected, weights_BV, upstream.float())
+    torch.testing.assert_close(ours_grad, expected_grad)
+
+
+def test_of_equal_weights_no_more_than_the_number_are_kept() -> None:
+    assert (heaviest(torch.ones(3, 9), 4) > 0).sum(dim=1).tolist() == [4, 4, 4]
+
+
+def test_numbers_that_make_no_sense_are_refused() -> None:
+    for image, text in ((0, 3), (3, -1)):
+        with pytest.raises(ModelError, match="at least one term"):
+            TermCut(image, text)
+    with pytest.raises(ModelError, match="at least one TermCut"):
+        CutContrastive(cuts=())
+
+
+def test_what_is_compared_in_training_is_what_encoding_makes(lexlip: LexLIP, batch: Batch) -> None:
+    whole_NV = lexlip.image_vectors(batch.pixels_N3SS).detach()
+    for row, encoded in zip(normalised(heaviest(whole_NV, 5)), sparse_rows(whole_NV, 5), strict=True):
+        assert len(encoded) == 5
+        torch.testing.assert_close(row[torch.from_numpy(encoded.terms).long()], torch.from_numpy(encoded.weights))
+        assert (row > 0).sum() == 5
+
+
+def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> None:
+    views = Views(lexlip, batch, 1.0)
+    expected = [
+        contrastive_loss(
+            normalised(loop_heaviest(views.image_vectors_NX, image)),
+            batch.image_keys_N,
+            normalised(loop_heaviest(views.text_vectors_BX, text)),
+            batch.caption_keys_B,
+            0.05,
+        )
+        for image, text in ((5, 3), (9, 2))
+    ]
+    found = CutContrastive((TermCut(5, 3), TermCut(9, 2)), weight=0.5)(views)["cut_contrastive"]
+    torch.testing.assert_close(found, 0.25 * (expected[0] + expected[1]))
