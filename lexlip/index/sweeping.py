@@ -3,8 +3,8 @@
 A wave looks every list up in every block. That is right when few blocks are left, and a waste when most are, as for
 long queries of flat weights: there an entry follows the one before, and reading on is several times faster than looking
 up. So words of 64 blocks, which share one record of a row list, are swept whole when enough of their blocks can reach
-the k-th score. Lists with most of the bound come first; blocks that cannot matter after that are passed over in the
-others.
+the k-th score. Heavy lists come first; every few lists it is looked which blocks can still matter, and the others are
+passed over from there on.
 """
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
@@ -27,8 +27,9 @@ from lexlip.index.scoring import add_postings
 from lexlip.index.waves import may_reach, offer_block
 
 WORD_GROUPS = WORD_BLOCKS // GROUP_BLOCKS
-DENSE_GROUPS = 5  # of the 8 in a word: with fewer that can matter, its blocks are not worth a look together
-DENSE_BLOCKS = 12  # of the 64 in a word: from here on sweeping is faster than waves
+DENSE_GROUPS = 2  # of the 8 in a word: with fewer that can matter, its blocks are not worth a look together
+LISTS_BETWEEN_LOOKS = 8  # a look at 64 blocks costs as much as about two lists
+DENSE_BLOCKS = 5  # of the 64 in a word: from here on sweeping is faster than waves
 
 
 @inlined
@@ -83,12 +84,24 @@ def _sweep_lists(plan, slots, word, wanted, data, slice_bits, impact_bits, room,
             _sweep_gap_list(plan, slot, word, wanted, data, slice_bits, impact_bits, room, lefts, scores)
 
 
+@inlined
+def _still_wanted(wanted, scores, lefts, lowest, scale):
+    """Those of the wanted blocks that can still reach `lowest`."""
+    left = np.uint64(0)
+    while wanted != np.uint64(0):
+        block = np.int64(lowest_one(wanted))
+        wanted &= wanted - np.uint64(1)
+        if may_reach(scores, block << BLOCK_SHIFT, lefts[block], lowest, scale):
+            left |= np.uint64(1) << np.uint64(block)
+    return left
+
+
 @lean_kernel
 def sweep_word(plan, first_part, word, wanted, geometry, data, slice_bits, live, scale, work):
     """Scores the wanted blocks of a word and offers their documents to the k best.
 
     Args:
-        plan, first_part: the query's lists, and how many of `work.sequence` come first.
+        plan, first_part: the query's lists, and how many of `work.sequence` have most of the bound.
         word: which 64 blocks.
         wanted: bitmap of the blocks to score.
         geometry, data, slice_bits: of the shard.
@@ -97,21 +110,19 @@ def sweep_word(plan, first_part, word, wanted, geometry, data, slice_bits, live,
         work: of the search, with the bounds of the wanted blocks in `bounds_left`; the k best are updated.
     """
     lefts, scores, best = work.bounds_left, work.scores, work.best
-    impact_bits = geometry.impact_bits
+    lists, impact_bits, lowest = work.sequence.size, geometry.impact_bits, key_score(work.best[0])
     scores[:] = 0
-    slots, others = work.sequence[:first_part], work.sequence[first_part:]
-    _sweep_lists(plan, slots, word, wanted, data, slice_bits, impact_bits, work.room, lefts, scores)
-    lowest = key_score(best[0])
-    still_wanted = np.uint64(0)
+    begin, end = 0, first_part // 2
+    while True:
+        slots = work.sequence[begin:end]
+        _sweep_lists(plan, slots, word, wanted, data, slice_bits, impact_bits, work.room, lefts, scores)
+        if end == lists:
+            break
+        wanted = _still_wanted(wanted, scores, lefts, lowest, scale)
+        begin, end = end, min(lists, end + LISTS_BETWEEN_LOOKS)
     while wanted != np.uint64(0):
         block = np.int64(lowest_one(wanted))
         wanted &= wanted - np.uint64(1)
-        if may_reach(scores, block << BLOCK_SHIFT, lefts[block], lowest, scale):
-            still_wanted |= np.uint64(1) << np.uint64(block)
-    _sweep_lists(plan, others, word, still_wanted, data, slice_bits, impact_bits, work.room, lefts, scores)
-    while still_wanted != np.uint64(0):
-        block = np.int64(lowest_one(still_wanted))
-        still_wanted &= still_wanted - np.uint64(1)
         offer_block(scores, block << BLOCK_SHIFT, word * WORD_BLOCKS + block, geometry, data, live, best)
 
 
