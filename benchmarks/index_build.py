@@ -7,7 +7,6 @@ tiny build that compiles the kernels.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import tyro
-from retrieval_engines import circumstances, timed
+from child_measurement import peak_growth
+from retrieval_engines import BuildSeconds, circumstances, timed
 from retrieval_workload import SETTINGS, VOCABULARY_TERMS, synthetic, write_vectors
 
-from lexlip.index import BuildSettings, build_shard
+from lexlip.index import BuildSettings, ShardEntry, build_shard
 
 CHILD = "--build-one"
 WARM_UP_DOCUMENTS = 500
-KIBIBYTE = 1024  # ru_maxrss counts these on Linux
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,20 @@ def build_one(small: Path, large: Path, settings: BuildSettings) -> dict[str, fl
     """Builds the small file to warm up, then the large one in earnest."""
     with tempfile.TemporaryDirectory(dir=large.parent, prefix=".build-") as folder:
         build_shard([small], folder, 0, settings, vocabulary_terms=VOCABULARY_TERMS)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        entries = []
-        seconds = timed(
-            lambda: entries.append(build_shard([large], folder, 1, settings, vocabulary_terms=VOCABULARY_TERMS))
-        )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    entry = entries[0]
+        entries: list[ShardEntry] = []
+        seconds: list[BuildSeconds] = []
+
+        def build() -> None:
+            entries.append(build_shard([large], folder, 1, settings, vocabulary_terms=VOCABULARY_TERMS))
+
+        peak = peak_growth(lambda: seconds.append(timed(build)), "cpu")
+    entry, taken = entries[0], seconds[0]
     size = entry.postings.bytes
     return {
         "documents": entry.documents,
-        "wall_s": seconds.wall,
-        "core_s": seconds.cores,
-        "peak_bytes": (peak - before) * KIBIBYTE,
+        "wall_s": taken.wall,
+        "core_s": taken.cores,
+        "peak_bytes": peak,
         "bytes_per_doc": size / entry.documents,
     }
 

@@ -34,12 +34,13 @@ class MeasuredLayout:
 
 FULL_MEASUREMENT = "benchmarks/results/retrieval-synthetic-1m-full.json"
 SHORT_MEASUREMENT = "benchmarks/results/retrieval-synthetic-1m-16-4.json"
-LAYOUT_MEASUREMENT = "lexlip/index/settings.py, row_share"
+SMALL_FULL_MEASUREMENT = "benchmarks/results/retrieval-synthetic-1m-full-5bits.json"
+SMALL_SHORT_MEASUREMENT = "benchmarks/results/retrieval-synthetic-1m-16-4-5bits.json"
 MEASURED = (
     MeasuredLayout(8, 0.1, 63.984, 166.900, FULL_MEASUREMENT),
     MeasuredLayout(8, 0.1, 15.996, 40.830, SHORT_MEASUREMENT),
-    MeasuredLayout(5, 0.2, 63.984, 135.0, LAYOUT_MEASUREMENT),
-    MeasuredLayout(5, 0.2, 15.996, 34.0, LAYOUT_MEASUREMENT),
+    MeasuredLayout(5, 0.2, 63.984, 134.274, SMALL_FULL_MEASUREMENT),
+    MeasuredLayout(5, 0.2, 15.996, 33.562, SMALL_SHORT_MEASUREMENT),
 )
 MEASURED_BITS = (5, 8)
 IDENTIFIER_BYTES = 12  # hash of an id and its position, to find a document by id

@@ -25,7 +25,7 @@ class BuildSettings:
             (builds faster, searches slower).
         row_share: a term in more than this share of the blocks of 64 documents is laid out for direct access, which is
             faster and larger. 0.1 is fast; 0.2 is smallest. Measured on a million synthetic documents of 64 (16) terms:
-            168 (41) bytes a document with 8 bits and 0.1, 135 (34) with 5 bits and 0.2.
+            167 (41) bytes a document with 8 bits and 0.1, 134 (34) with 5 bits and 0.2.
         keep_exact_weights: also write the weights as 16-bit floats in a file of their own, so that `Index.search`
         can rerank.
     """

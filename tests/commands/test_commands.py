@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexlip import command_line
-from lexlip.commands.sizing import FULL_MEASUREMENT, LAYOUT_MEASUREMENT, MEASURED, Size, bytes_per_posting
+from lexlip.commands.sizing import FULL_MEASUREMENT, MEASURED, Size, bytes_per_posting
 from lexlip.index import BuildSettings, Index, build_shard, publish
 from lexlip.index.drift import measure_drift
 from lexlip.index.health import measure_health
@@ -207,12 +207,11 @@ def test_drift_is_measured_pair_by_pair() -> None:
 
 def test_sizes_follow_from_what_was_measured(run: Callable) -> None:
     for measured in MEASURED:
-        if measured.source != LAYOUT_MEASUREMENT:
-            result = json.loads((REPOSITORY / measured.source).read_text())
-            assert measured.bytes_per_document == pytest.approx(result["engines"]["lexlip"]["bytes_per_doc"], rel=1e-4)
-            assert measured.terms == pytest.approx(result["terms_per_document"], rel=1e-4)
-            assert measured.impact_bits == result["build"]["impact_bits"]
-            assert measured.row_share == result["build"]["row_share"]
+        result = json.loads((REPOSITORY / measured.source).read_text())
+        assert measured.bytes_per_document == pytest.approx(result["engines"]["lexlip"]["bytes_per_doc"], rel=1e-4)
+        assert measured.terms == pytest.approx(result["terms_per_document"], rel=1e-4)
+        assert measured.impact_bits == result["build"]["impact_bits"]
+        assert measured.row_share == result["build"]["row_share"]
         assert bytes_per_posting(measured.impact_bits, measured.terms) == pytest.approx(measured.bytes_per_posting)
     assert bytes_per_posting(5, 32) < bytes_per_posting(6, 32) < bytes_per_posting(8, 32)
     sizes = Size(images=1e9, terms=32).sizes()
