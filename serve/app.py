@@ -13,6 +13,7 @@ from ray import serve
 from lexlip.index.manifest import read_manifest
 from serve.encoders import ImageEncoder, TextEncoder
 from serve.gateway import Gateway
+from serve.priority import giving_way
 from serve.settings import ServeSettings, key_digest
 from serve.shards import ShardReplica
 
@@ -46,8 +47,9 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     on_encoder = {**options, "num_replicas": settings.encoder_replicas}
     if settings.device != "cpu":
         on_encoder["ray_actor_options"] = {"num_cpus": settings.cpus, "num_gpus": 1}
+    shard_replica = giving_way(ShardReplica)
     shards = [
-        serve.deployment(name=f"shard-{group}", num_replicas=settings.replicas, **options)(ShardReplica).bind(
+        serve.deployment(name=f"shard-{group}", num_replicas=settings.replicas, **options)(shard_replica).bind(
             settings, group, groups
         )
         for group in range(groups)
@@ -56,7 +58,7 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     return serve.deployment(**on_gateway)(Gateway).bind(
         settings,
         key_digest(),
-        serve.deployment(**on_encoder)(TextEncoder).bind(settings),
-        serve.deployment(**on_encoder)(ImageEncoder).bind(settings),
+        serve.deployment(**on_encoder)(giving_way(TextEncoder)).bind(settings),
+        serve.deployment(**on_encoder)(giving_way(ImageEncoder)).bind(settings),
         *shards,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 
 from lexlip.tables import LexiconVector
+from serve.filters import FieldFilter
+from serve.merging import merge
+from serve.settings import ServeSettings
+from serve.shards import ShardQuery, ShardReplica
 
 if TYPE_CHECKING:
     from conftest import ServedCorpus
@@ -28,6 +33,24 @@ def expected_hits(corpus: ServedCorpus, vector: LexiconVector, k: int) -> list[t
 
 def found_hits(answer: dict) -> list[tuple[str, float]]:
     return [(hit["id"], hit["score"]) for hit in answer["hits"]]
+
+
+def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: ServedCorpus) -> None:
+    settings = ServeSettings(str(served_corpus.folder), str(served_corpus.model_folder)).located()
+    vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
+    index = served_corpus.open()
+    generation = index.manifest.generation
+    some = tuple(row["id"] for row in index.stored(np.arange(0, index.documents, 2)))
+    for filters in ((), (FieldFilter("id", any_of=some),)):
+        query = ShardQuery(generation, vector.terms, vector.weights, 6, filters=filters)
+        found = []
+        for groups in (1, 2, served_corpus.shards):
+            answers = [asyncio.run(ShardReplica(settings, group, groups).search(query)) for group in range(groups)]
+            best = merge([answer.ranking for answer in answers if answer.ranking is not None], 6)
+            found.append((best.positions.tolist(), best.scores.tolist()))
+        assert len(found[0][0]) == 6
+        assert not filters or all(position % 2 == 0 for position in found[0][0])
+        assert found[0] == found[1] == found[2]
 
 
 def test_words_find_what_the_index_finds(client: httpx.Client, served_corpus: ServedCorpus) -> None:
