@@ -6,11 +6,15 @@ serve run serve.app:lexlip index=FOLDER model=FOLDER
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import serve
 
+from lexlip.index import Index
 from lexlip.index.manifest import read_manifest
+from lexlip.storage import locate
 from serve.encoders import ImageEncoder, TextEncoder
 from serve.gateway import Gateway
 from serve.priority import giving_way
@@ -19,6 +23,14 @@ from serve.shards import ShardReplica
 
 # The gateway refuses beyond its capacity by itself, at once and with Retry-After; Serve's queue only has to be longer.
 WAITING_ROOM = 1024
+
+
+def compile_kernels(index: str, shard: int) -> None:
+    """Searches one shard, so that the kernels of the engine are compiled and kept on this machine.
+
+    That takes a quarter of a minute, once. Replicas that all find them missing would compile them all at the same time.
+    """
+    Index.open(index, shards=[shard]).search(np.array([0]), np.array([1.0]), 1)
 
 
 def lexlip(args: dict[str, str]) -> serve.Application:
@@ -33,6 +45,8 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     """
     settings = ServeSettings.from_arguments(args).located()
     manifest = read_manifest(settings.index)
+    if isinstance(locate(settings.index), Path) and manifest.shards:  # to fetch one would take longer than it saves
+        compile_kernels(settings.index, manifest.shards[0].shard)
     groups = max(1, math.ceil(len(manifest.shards) / settings.shards_per_replica))
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus},

@@ -1,11 +1,19 @@
 """Arguments of the application, and errors that say what to do."""
 
+from __future__ import annotations
+
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from serve.app import lexlip
 from serve.settings import ServeSettings, SettingsError
+
+if TYPE_CHECKING:
+    from conftest import ServedCorpus
 
 
 def test_arguments_are_read_by_name_and_type() -> None:
@@ -32,3 +40,15 @@ def test_without_arguments_and_without_the_demo_the_error_names_the_command(
 def test_a_missing_index_of_ones_own_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"pipelines/encode\.py"):
         lexlip({"index": str(tmp_path)})
+
+
+def test_building_the_graph_compiles_what_its_replicas_will_need(served_corpus: ServedCorpus) -> None:
+    program = (
+        "from lexlip.index.answering import answer_queries\n"
+        "from serve.app import lexlip\n"
+        "before = len(answer_queries.signatures)\n"
+        f"lexlip({{'index': {str(served_corpus.folder)!r}, 'model': {str(served_corpus.model_folder)!r}}})\n"
+        "print(before, len(answer_queries.signatures))\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == ["0", "1"]
