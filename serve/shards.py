@@ -150,8 +150,6 @@ class ShardReplica:
 
     async def search(self, query: ShardQuery) -> ShardAnswer:
         """The best documents of this group's shards in the generation that the query names."""
-        if len(self._keeper.current.shards) == 1 and not query.excluded and not query.filters:
-            return self._search(query)  # a fraction of a millisecond: handing it to a thread would cost more
         return await asyncio.get_running_loop().run_in_executor(self._requests, self._search, query)
 
     def _search(self, query: ShardQuery) -> ShardAnswer:

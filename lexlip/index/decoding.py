@@ -15,7 +15,7 @@ from lexlip.index.layout import (
 )
 from lexlip.index.locating import locate_in_gap_list, locate_in_row_list
 from lexlip.index.plan import empty_plan, make_plan
-from lexlip.index.scoring import add_postings, make_room
+from lexlip.index.scoring import add_postings
 
 
 @kernel
@@ -35,7 +35,7 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
     records = np.empty(1, np.int64)
     one = np.ones(1, np.int64)
     scores = np.empty(BLOCK_DOCUMENTS, np.int32)
-    room = make_room()
+    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
     block = number >> BLOCK_SHIFT
     for place in range(terms.size):
         impacts[place] = 0
@@ -53,13 +53,13 @@ def document_impacts(geometry, data, slice_bits, checked, number, terms, impacts
         if mark > 0:
             for document in range(BLOCK_DOCUMENTS):
                 scores[document] = 0
-            add_postings(data, bit, mark & 15, 1, geometry.impact_bits, room, scores, 0)
+            add_postings(data, bit, mark & 15, 1, geometry.impact_bits, spread, scores, 0)
             impacts[place] = scores[number & (BLOCK_DOCUMENTS - 1)]
     return np.int64(-1)
 
 
 @lean_kernel
-def _decode_list(plan, geometry, data, slice_bits, room, scores, term, write, terms, impacts):
+def _decode_list(plan, geometry, data, slice_bits, spread, scores, term, write, terms, impacts):
     """Adds one list to the documents it is in; see `decode_documents`."""
     word, bitmap = np.int64(-1), np.uint64(0)
     block = np.int64(0)
@@ -81,7 +81,7 @@ def _decode_list(plan, geometry, data, slice_bits, room, scores, term, write, te
         if code > 0:
             for document in range(BLOCK_DOCUMENTS):
                 scores[document] = 0
-            add_postings(data, bit, code, 1, geometry.impact_bits, room, scores, 0)
+            add_postings(data, bit, code, 1, geometry.impact_bits, spread, scores, 0)
             for document in range(BLOCK_DOCUMENTS):
                 if scores[document] > 0:
                     number = (block << BLOCK_SHIFT) + document
@@ -110,12 +110,12 @@ def decode_documents(geometry, data, slice_bits, checked, write, terms, impacts)
     one = np.ones(1, np.int64)
     wanted = np.empty(1, np.int64)
     scores = np.empty(BLOCK_DOCUMENTS, np.int32)
-    room = make_room()
+    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
     for term in range(geometry.vocabulary_terms):
         wanted[0] = term
         gap_lists, damaged, lists, _ = make_plan(plan, data, geometry, checked, wanted, one, records)
         if gap_lists < 0:
             return damaged
         if lists > 0:
-            _decode_list(plan, geometry, data, slice_bits, room, scores, term, write, terms, impacts)
+            _decode_list(plan, geometry, data, slice_bits, spread, scores, term, write, terms, impacts)
     return np.int64(-1)

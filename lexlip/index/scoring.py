@@ -2,8 +2,6 @@
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
-from typing import NamedTuple
-
 import numpy as np
 
 from lexlip.index.bits import count_ones, deposit, load_u64
@@ -11,26 +9,6 @@ from lexlip.index.kernel import inlined
 from lexlip.index.layout import BLOCK_DOCUMENTS, BLOCK_SHIFT, is_bitmap
 
 _BYTE_ONES = np.uint64(0x0101010101010101)
-
-
-class Room(NamedTuple):
-    """Memory in which a bitmap is spread: one array by two names, made once, because a view made for every block would
-    cost as much as its postings.
-
-    Attributes:
-        spread: [8] uint64.
-        impacts: [64] uint8, the same bytes.
-    """
-
-    spread: np.ndarray
-    impacts: np.ndarray
-
-
-@inlined
-def make_room():
-    """Room for one block."""
-    spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
-    return Room(spread, spread.view(np.uint8))
 
 
 @inlined
@@ -88,20 +66,22 @@ def _spread_bitmap(data, bit, impact_bits, spread):
 
 
 @inlined
-def add_bitmap(data, bit, weight, impact_bits, room, scores, first):
-    """Adds postings stored as a bitmap of the block and impacts; as `add_plain`, with a `Room`."""
-    _spread_bitmap(data, bit, impact_bits, room.spread)
+def add_bitmap(data, bit, weight, impact_bits, spread, scores, first):
+    """Adds postings stored as a bitmap of the block and impacts; as `add_plain`, with `spread` [8] uint64 as room."""
+    _spread_bitmap(data, bit, impact_bits, spread)
+    impacts = spread.view(np.uint8)
     factor = np.int32(weight)
     for document in range(BLOCK_DOCUMENTS):
-        scores[first + document] += factor * np.int32(room.impacts[document])
+        scores[first + document] += factor * np.int32(impacts[document])
 
 
 @inlined
-def add_postings(data, bit, code, weight, impact_bits, room, scores, first):
-    """Adds the postings of a list in a block, at `bit`, of count code `code`; as `add_plain`, with a `Room`."""
-    plain = code
+def add_postings(data, bit, code, weight, impact_bits, spread, scores, first):
+    """Adds the postings of a list in a block, at `bit`, of count code `code`, to the scores from `first` on.
+
+    `spread` [8] uint64 is room.
+    """
     if is_bitmap(code):
-        add_bitmap(data, bit, weight, impact_bits, room, scores, first)
-        plain = 0
-    # Not as the other branch: compiled that way, both take three times as long.
-    add_plain(data, bit, plain, weight, impact_bits, scores, first)
+        add_bitmap(data, bit, weight, impact_bits, spread, scores, first)
+    else:
+        add_plain(data, bit, code, weight, impact_bits, scores, first)

@@ -3,8 +3,8 @@
 1. Bounds of all groups of 512 documents (`bounds.py`).
 2. The few groups with the highest bounds are opened: their blocks are bounded, and those that can reach the k-th score
    become candidates, of which the best are scored. Then groups in the upper half between the k-th score and the highest
-   bound are opened alike, and at last all others that can reach the k-th score. Where most groups are left, their
-   blocks are not collected but scored at once (`sweeping.py`).
+   bound are opened alike, and at last all others that can reach the k-th score. Where many blocks of a word of
+   64 are left, they are not collected but scored at once (`sweeping.py`).
 3. What is left of the candidates is scored by falling bound, eight blocks at a time: locate their postings and ask for
    them, then add them up. Lists with most of the bound come first; few blocks can matter after that and get the others.
 
@@ -24,7 +24,7 @@ from lexlip.index.opening import highest_bound, next_groups, open_groups, take_s
 from lexlip.index.plan import empty_plan, make_plan
 from lexlip.index.ranking import key_position, key_score, make_heap, take_highest
 from lexlip.index.sweeping import sweep_dense_words
-from lexlip.index.waves import order_lists, score_wave
+from lexlip.index.waves import bound_to_reach, order_lists, score_wave
 from lexlip.index.workspace import WAVE, make_workspace
 
 _SEED_GROUPS = 4  # groups opened before the others are judged, and one more for every 16 hits wanted
@@ -73,7 +73,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
     bar = np.int64(1)
     cursor = groups
     while True:
-        threshold = max(np.int64(1), np.int64(key_score(best[0]) * scale))
+        threshold = bound_to_reach(best, scale)
         if seeds > 0:
             opened = take_seeds(group_bounds, wave, min(WAVE, seeds))
             seeds -= WAVE
@@ -85,7 +85,7 @@ def search_lists(plan, gap_lists, positive, lists, scale, geometry, data, slice_
                 count = sweep_dense_words(
                     plan, gap_lists, positive, first_part, geometry, data, slice_bits, live, scale, bar, work, count
                 )
-                threshold = max(np.int64(1), np.int64(key_score(best[0]) * scale))
+                threshold = bound_to_reach(best, scale)
             opened, cursor = next_groups(group_bounds, cursor, max(bar, threshold), wave)
         count = open_groups(plan, gap_lists, positive, opened, geometry, data, live, threshold, work, count)
         if sweep == 2 and cursor < groups:

@@ -124,7 +124,7 @@ def _locate_lists(plan, slots, wave, size, data, slice_bits, bits, marks):
 
 
 @inlined
-def _add_lists(plan, slots, bits, marks, turn, data, impact_bits, room, scores, first, left):
+def _add_lists(plan, slots, bits, marks, turn, data, impact_bits, spread, scores, first, left):
     """Adds the postings of some lists, located in block `turn` of the wave, to the scores from `first` on.
 
     Returns:
@@ -135,8 +135,14 @@ def _add_lists(plan, slots, bits, marks, turn, data, impact_bits, room, scores, 
         if mark > 0:
             slot = slots[place]
             left -= (mark >> 4) * plan.bound[slot]
-            add_postings(data, bits[turn, place], mark & 15, plan.weight[slot], impact_bits, room, scores, first)
+            add_postings(data, bits[turn, place], mark & 15, plan.weight[slot], impact_bits, spread, scores, first)
     return left
+
+
+@inlined
+def bound_to_reach(best, scale):
+    """The bound, in bound units and at least 1, below which nothing can get among the k best."""
+    return max(np.int64(1), np.int64(key_score(best[0]) * scale))
 
 
 @inlined
@@ -170,7 +176,7 @@ def score_wave(plan, first_part, size, geometry, data, slice_bits, live, scale, 
         bound, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
         first = kept * BLOCK_DOCUMENTS
         scores[first : first + BLOCK_DOCUMENTS] = 0
-        left = _add_lists(plan, slots, bits, marks, turn, data, impact_bits, work.room, scores, first, bound)
+        left = _add_lists(plan, slots, bits, marks, turn, data, impact_bits, work.spread, scores, first, bound)
         if may_reach(scores, first, left, lowest, scale):
             wave[kept] = (left << 32) | block
             kept += 1
@@ -180,5 +186,5 @@ def score_wave(plan, first_part, size, geometry, data, slice_bits, live, scale, 
         left, block = wave[turn] >> 32, wave[turn] & BLOCK_MASK
         first = turn * BLOCK_DOCUMENTS
         if may_reach(scores, first, left, key_score(best[0]), scale):
-            _add_lists(plan, others, bits, marks, turn, data, impact_bits, work.room, scores, first, left)
+            _add_lists(plan, others, bits, marks, turn, data, impact_bits, work.spread, scores, first, left)
             offer_block(scores, first, block, geometry, data, live, best)

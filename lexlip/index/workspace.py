@@ -8,7 +8,6 @@ import numpy as np
 
 from lexlip.index.kernel import inlined
 from lexlip.index.layout import BLOCK_DOCUMENTS, GROUP_BLOCKS, WORD_BLOCKS
-from lexlip.index.scoring import Room, make_room
 
 WAVE = 8  # groups opened, and blocks scored, at a time: enough for their loads to overlap
 
@@ -25,7 +24,7 @@ class Workspace(NamedTuple):
         bits, marks: [8, lists] int64, where the postings of a wave's blocks are, and the marks of their entries.
         bounds_left: [64] int64, what can still be added to the blocks of a swept word.
         scores: [64 x 64] int32, of the documents of a swept word, or in front those of a wave.
-        room: for spreading bitmaps.
+        spread: [8] uint64, in which the bitmap of a block is spread.
         best: [k] int64 heap of the keys of the best hits, the lowest in front; 0 where there is none yet.
     """
 
@@ -38,7 +37,7 @@ class Workspace(NamedTuple):
     marks: np.ndarray
     bounds_left: np.ndarray
     scores: np.ndarray
-    room: Room
+    spread: np.ndarray
     best: np.ndarray
 
 
@@ -55,6 +54,6 @@ def make_workspace(groups, lists, k):
         np.empty((WAVE, lists), np.int64),
         np.empty(WORD_BLOCKS, np.int64),
         np.empty(WORD_BLOCKS * BLOCK_DOCUMENTS, np.int32),
-        make_room(),
+        np.empty(BLOCK_DOCUMENTS // 8, np.uint64),
         np.zeros(k, np.int64),
     )

@@ -29,7 +29,7 @@ from lexlip.index.posting_writer import write_slice
 from lexlip.index.postings import Postings, write_postings
 from lexlip.index.pruning import keep_top_terms
 from lexlip.index.ranking import add_key, hit_key, key_position, key_score, make_heap, replace_lowest, take_highest
-from lexlip.index.scoring import add_postings, make_room
+from lexlip.index.scoring import add_postings
 from lexlip.index.sweeping import DENSE_GROUPS, sweep_dense_words
 from lexlip.index.waves import order_lists
 from lexlip.index.workspace import WAVE, make_workspace
@@ -306,7 +306,7 @@ def _located(plan, data, bits, block):
 
 @kernel
 def _scored(data, bit, code, weight, scores):
-    add_postings(data, bit, code, weight, IMPACT_BITS, make_room(), scores, 0)
+    add_postings(data, bit, code, weight, IMPACT_BITS, np.empty(8, np.uint64), scores, 0)
 
 
 def test_locating_and_scoring_one_list_in_one_block(lists):
@@ -429,4 +429,4 @@ def test_postings_of_any_number_and_width_survive(count, impact_bits, weight):
 
 @kernel
 def _scored_width(data, bit, code, weight, impact_bits, scores):
-    add_postings(data, bit, code, weight, impact_bits, make_room(), scores, 0)
+    add_postings(data, bit, code, weight, impact_bits, np.empty(8, np.uint64), scores, 0)
