@@ -40,11 +40,17 @@ class LexiconVector:
     def __len__(self) -> int:
         return len(self.terms)
 
-    def top(self, count: int) -> "LexiconVector":
-        """The `count` heaviest terms, ties by lower term id, still in ascending order of terms."""
+    def top(self, count: int, worth_V: np.ndarray | None = None) -> "LexiconVector":
+        """The `count` heaviest terms, ties by lower term id, still in ascending order of terms.
+
+        Args:
+            count: of terms.
+            worth_V: [vocabulary] float32; terms are kept by weight x worth where it is given.
+        """
         if len(self.terms) <= count:
             return self
-        kept = np.sort(np.lexsort((self.terms, -self.weights))[:count])
+        ranked = self.weights if worth_V is None else self.weights * worth_V[self.terms]
+        kept = np.sort(np.lexsort((self.terms, -ranked))[:count])
         return LexiconVector(self.terms[kept], self.weights[kept])
 
 

@@ -97,7 +97,7 @@ def compare(rivals: Rivals, settings: CompareSettings, runs: Path | None = None)
 def _prepare(corpus: ComparisonCorpus, settings: CompareSettings) -> Contest:
     documents, questions = corpus.documents, corpus.questions
     record = corpus.pairs[0].record
-    systems = lexlip_systems(documents, questions.lexicon, settings.lexlip_grid, settings.query_cuts, record)
+    systems = lexlip_systems(documents, questions, settings.lexlip_grid, settings.query_cuts, record)
     dense, left_out = faiss_systems(documents, questions.dense, settings)
     growing: list[RivalSystem] = []
     # What was not built for the whole corpus would leave a line without an end.
@@ -106,7 +106,7 @@ def _prepare(corpus: ComparisonCorpus, settings: CompareSettings) -> Contest:
         if size < len(documents):
             part = documents.first(size)
             grid = [entry for entry in settings.lexlip_grid if entry in _growing_grid(settings)]
-            growing += lexlip_systems(part, questions.lexicon, grid, settings.query_cuts[:1], record)
+            growing += lexlip_systems(part, questions, grid, settings.query_cuts[:1], record)
             growing += faiss_systems(part, questions.dense, replace(settings, skip=absent), growing=True)[0]
     lexical = None
     if settings.direction == "image-to-text":

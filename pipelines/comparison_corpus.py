@@ -17,6 +17,7 @@ from numpy.lib.format import open_memmap
 from lexlip.errors import DataError
 from lexlip.evaluation.drawn_vectors import Mixtures, draw_mixtures, joint_neighbours, mix_dense, mix_lexicon
 from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
 from pipelines.compared_sides import Encoded, Rivals, captions_of, encode_both, extra_documents, pictures_of
 from pipelines.comparison_settings import CompareSettings
@@ -36,18 +37,21 @@ class Documents:
         folder: where indexes over exactly these documents are kept.
         lexicon: N rows, uncut.
         dense: [N, E] float32.
+        worth_V: [V] float32, by which the model chooses the terms that a document keeps when it is cut.
     """
 
     folder: Path
     lexicon: SparseRows
     dense: np.ndarray
+    worth_V: np.ndarray
 
     def __len__(self) -> int:
         return len(self.lexicon)
 
     def first(self, count: int) -> "Documents":
         """The first documents, as a corpus of their own."""
-        return Documents(self.folder / f"first-{count}", self.lexicon.between(0, count), self.dense[:count])
+        folder, lexicon = self.folder / f"first-{count}", self.lexicon.between(0, count)
+        return Documents(folder, lexicon, self.dense[:count], self.worth_V)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Questions:
         lexicon: Q vectors.
         dense: [Q, E] float32.
         right: for each the positions of its right answers.
+        worth_V: [V] float32, as of documents.
     """
 
     ids: list[str]
@@ -67,6 +72,11 @@ class Questions:
     lexicon: list[LexiconVector]
     dense: np.ndarray
     right: list[np.ndarray]
+    worth_V: np.ndarray
+
+    def cut(self, terms: int) -> list[LexiconVector]:
+        """The questions with at most so many terms each."""
+        return [vector.top(terms, self.worth_V) for vector in self.lexicon]
 
 
 @dataclass(frozen=True)
@@ -127,9 +137,18 @@ def make_corpus(rivals: Rivals, settings: CompareSettings) -> ComparisonCorpus:
     known = _joined([documents, *extra_documents(rivals, settings, lexlip, int(room))])
     folder = rivals.work / f"corpus-{_key(lexlip, clip, known, settings)}"
     sources = _write_corpus(folder, known, answers, settings)
-    corpus = Documents(folder, _map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"))
-    questions = _questions(lexlip, clip, asks, order, settings)
+    worths = _worth_of_terms(rivals.lexlip)
+    if settings.direction == "image-to-text":
+        worths = worths[::-1]
+    corpus = Documents(folder, _map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"), worths[0])
+    questions = _questions(lexlip, clip, asks, order, worths[1], settings)
     return ComparisonCorpus(corpus, questions, (lexlip, clip), known, answers, sources)
+
+
+def _worth_of_terms(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """[V] float32 each: the worth of terms of images and of texts."""
+    worth = LexLIP.from_pretrained(folder).term_worth
+    return worth.of_image_terms().numpy(), worth.of_text_terms().numpy()
 
 
 def _asking_images(pairs: EncodedPairs, settings: CompareSettings) -> np.ndarray:
@@ -252,7 +271,12 @@ def kept_array(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def _questions(
-    lexlip: EncodedPairs, clip: EncodedPairs, asks: np.ndarray, order: np.ndarray, settings: CompareSettings
+    lexlip: EncodedPairs,
+    clip: EncodedPairs,
+    asks: np.ndarray,
+    order: np.ndarray,
+    worth_V: np.ndarray,
+    settings: CompareSettings,
 ) -> Questions:
     """Draws the questions; `order` says which own document of the pairs lies at each position."""
     place = np.empty(len(order), np.int64)
@@ -277,4 +301,5 @@ def _questions(
         [lexicon[number] for number in drawn],
         np.ascontiguousarray(np.asarray(dense)[drawn], np.float32),
         [right[number] for number in drawn],
+        worth_V,
     )

@@ -58,7 +58,7 @@ def choose_examples(
     examples = []
     for number in chosen:
         question = corpus.questions.lexicon[number]
-        question = question if cut == "all" else question.top(int(cut))
+        question = question if cut == "all" else question.top(int(cut), corpus.questions.worth_V)
         words = [_words(index, int(position), question, vocabulary) for position in found[LEXLIP][number][:SHOWN_HITS]]
         examples.append(
             ExampleQuery(

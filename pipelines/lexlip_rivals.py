@@ -17,7 +17,7 @@ from lexlip.index.query import LARGEST_QUERY
 from lexlip.index.settings import SMALLEST_IMPACT_BITS
 from lexlip.report.results import LEXLIP
 from lexlip.tables import LEXICON_VECTOR_SCHEMA, LexiconVector
-from pipelines.comparison_corpus import Documents
+from pipelines.comparison_corpus import Documents, Questions
 from pipelines.comparison_settings import BATCH, HITS, Terms
 from pipelines.rival_systems import Built, RivalSystem, built_once, is_built
 from pipelines.vector_parts import EncodingRecord
@@ -28,7 +28,7 @@ FEW = 64
 
 def lexlip_systems(
     documents: Documents,
-    questions: Sequence[LexiconVector],
+    questions: Questions,
     grid: Sequence[tuple[Terms, int]],
     cuts: Sequence[Terms],
     record: EncodingRecord,
@@ -43,7 +43,7 @@ def lexlip_systems(
     built = _build(documents, kept, record)
     # Indexes are opened when they are first asked, each once for all cuts.
     indexes = {entry: functools.cache(functools.partial(Index.open, found.path)) for entry, found in built.items()}
-    cut_questions = {cut: [_cut(question, cut) for question in questions] for cut in cuts}
+    cut_questions = {cut: questions.cut(LARGEST_QUERY if cut == "all" else cut) for cut in cuts}
     return [
         _system(
             {"document_terms": terms, "query_terms": cut, "impact_bits": bits},
@@ -68,10 +68,6 @@ def _index_folder(documents: Documents, terms: Terms, bits: int) -> Path:
     return documents.folder / f"lexlip-{terms}-{bits}bit"
 
 
-def _cut(question: LexiconVector, cut: Terms) -> LexiconVector:
-    return question.top(LARGEST_QUERY if cut == "all" else cut)
-
-
 def _build(
     documents: Documents, grid: Sequence[tuple[Terms, int]], record: EncodingRecord
 ) -> dict[tuple[Terms, int], Built]:
@@ -83,7 +79,7 @@ def _build(
         own = [entry for entry in grid if entry[0] == wanted]
         file = documents.folder / f"cut-{wanted}.parquet.tmp-{os.getpid()}"
         if not all(is_built(_index_folder(documents, *entry)) for entry in own):
-            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted), file)
+            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted, documents.worth_V), file)
         for entry in own:
             build = functools.partial(_build_one, _index_folder(documents, *entry), entry[1], record, file)
             built[entry] = built_once(_index_folder(documents, *entry), build)

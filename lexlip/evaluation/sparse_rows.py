@@ -66,11 +66,16 @@ class SparseRows:
         here = slice(self.starts[first], self.starts[last])
         return SparseRows(self.starts[first : last + 1] - self.starts[first], self.terms[here], self.weights[here])
 
-    def cut(self, top_terms: int | None) -> "SparseRows":
-        """The heaviest terms of every row, which then gets unit length again; None leaves all as they are."""
+    def cut(self, top_terms: int | None, worth_V: np.ndarray | None = None) -> "SparseRows":
+        """The heaviest terms of every row, which then gets unit length again; None leaves all as they are.
+
+        Args:
+            top_terms: how many at most.
+            worth_V: [vocabulary] float32, positive; terms are kept by weight x worth where it is given.
+        """
         if top_terms is None:
             return self
-        starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms)
+        starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms, worth_V)
         rows = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(starts))
         lengths = np.sqrt(np.bincount(rows, np.square(weights, dtype=np.float64), minlength=len(self)))
         return SparseRows(starts, terms, (weights / np.maximum(lengths, SMALLEST_LENGTH)[rows]).astype(np.float32))

@@ -53,18 +53,18 @@ def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Te
     return torch.from_numpy(token_ids_BL[:, :longest].astype(np.int64))
 
 
-def sparse_rows(weights_BV: Tensor, top_terms: int | None) -> list[LexiconVector]:
-    """Rows as sparse vectors: cut to the heaviest terms, then scaled to unit length.
+def sparse_rows(weights_BV: Tensor, top_terms: int | None, worth_V: Tensor) -> list[LexiconVector]:
+    """Rows as sparse vectors: cut to the terms of the highest weight x worth, then scaled to unit length.
 
     Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few
     large ones; a row without any positive weight becomes an empty vector.
     """
-    vectors = []
+    vectors, worth = [], worth_V.cpu().numpy()
     for row_V in weights_BV.float().cpu().numpy():
         terms = np.flatnonzero(row_V > 0).astype(np.int32)
         vector = LexiconVector(terms, row_V[terms])
         if top_terms is not None:
-            vector = vector.top(top_terms)
+            vector = vector.top(top_terms, worth)
         length = float(np.sqrt(np.square(vector.weights, dtype=np.float64).sum()))
         vectors.append(LexiconVector(vector.terms, (vector.weights / max(length, 1e-12)).astype(np.float32)))
     return vectors

@@ -21,7 +21,7 @@ from lexlip.model.towers import TwoTowers
 from lexlip.model.transformers_clip import TransformersCLIP, is_transformers_clip
 from lexlip.vocabulary import Vocabulary
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 Encoder = LexLIP | DenseCLIP | TransformersCLIP  # what turns pictures and texts into vectors
@@ -80,7 +80,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     except (ValueError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{source}: damaged model folder ({error}); restore it or train again.") from error
     if version != FORMAT_VERSION:
-        raise ModelError(f"{source}: format version {version}, this program reads {FORMAT_VERSION}.")
+        raise ModelError(f"{source}: format version {version}, this program reads {FORMAT_VERSION}; train again.")
     vocabulary = Vocabulary.load(source)
     try:
         vocabulary.require_same(configuration["vocabulary_fingerprint"], f"the model in {source}")

@@ -22,7 +22,7 @@ from lexlip.objectives.views import Views, normalised
 
 @dataclass(frozen=True)
 class TermCut:
-    """How many of the heaviest terms are kept."""
+    """How many terms are kept, those that are most worth their place."""
 
     image: int
     text: int
@@ -32,17 +32,20 @@ class TermCut:
             raise ModelError(f"{self}: at least one term has to be kept of images and of texts")
 
 
-def heaviest(weights_BV: Tensor, terms: int) -> Tensor:
-    """[B, V] with all but the `terms` heaviest of each row set to zero; the gradient flows through these alone.
+def most_worthwhile(weights_BV: Tensor, terms: int, worth_V: Tensor) -> Tensor:
+    """[B, V] with all but the `terms` of the highest weight x worth of each row set to zero.
+
+    The gradient flows through what is kept alone.
 
     Args:
         weights_BV: not negative.
         terms: to keep.
+        worth_V: positive.
     """
     if terms >= weights_BV.shape[1]:
         return weights_BV
     with torch.no_grad():
-        kept_BK = weights_BV.topk(terms, dim=1, sorted=False).indices
+        kept_BK = (weights_BV * worth_V).topk(terms, dim=1, sorted=False).indices
         kept_BV = torch.zeros_like(weights_BV, dtype=torch.bool).scatter_(1, kept_BK, True)
     return weights_BV.masked_fill(~kept_BV, 0.0)
 
@@ -69,13 +72,13 @@ class CutContrastive:
         """{"cut_contrastive": scalar}."""
         if not isinstance(views.model, LexLIP):
             raise ModelError(f"CutContrastive cuts lexicon vectors, which a {views.model.kind!r} model has not")
-        batch = views.batch
+        batch, worth = views.batch, views.model.term_worth
         images_NV, texts_BV = views.image_vectors_NX, views.text_vectors_BX
         losses = [
             contrastive_loss(
-                normalised(heaviest(images_NV, cut.image)),
+                normalised(most_worthwhile(images_NV, cut.image, worth.of_image_terms())),
                 batch.image_keys_N,
-                normalised(heaviest(texts_BV, cut.text)),
+                normalised(most_worthwhile(texts_BV, cut.text, worth.of_text_terms())),
                 batch.caption_keys_B,
                 self.temperature,
             )

@@ -23,7 +23,7 @@ from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set
 from lexlip.training.phases import Phase
 
 HALF = 0.5
-STATISTICS = ("running_mean", "running_var")
+STATISTICS = ("running_mean", "running_var", "running_square")
 CAPTION_FIELDS = ("token_ids", "encoder_masked_ids", "encoder_labels", "decoder_masked_ids", "decoder_labels")
 
 
@@ -53,6 +53,8 @@ class PhaseLoss(nn.Module):
         watched = {name: part.detach() for name, part in parts.items()} | {"loss": total.detach()}
         watched |= health(views)
         self.term_use.add(views)
+        if isinstance(self.model, LexLIP) and {"image_vectors_NX", "text_vectors_BX"} <= vars(views).keys():
+            self.model.term_worth.follow(views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
         if momentum is not None and keys is not None:
             momentum.remember(keys)
         return total, watched

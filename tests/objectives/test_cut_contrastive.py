@@ -9,16 +9,17 @@ from torch import Tensor
 from lexlip.errors import ModelError
 from lexlip.model.inference import sparse_rows
 from lexlip.model.lexlip import LexLIP
+from lexlip.model.term_worth import TermWorth
 from lexlip.objectives.contrastive import contrastive_loss
-from lexlip.objectives.cut_contrastive import CutContrastive, TermCut, heaviest
+from lexlip.objectives.cut_contrastive import CutContrastive, TermCut, most_worthwhile
 from lexlip.objectives.views import Batch, Views, normalised
 
 
-def loop_heaviest(weights_BV: Tensor, terms: int) -> Tensor:
+def loop_most_worthwhile(weights_BV: Tensor, terms: int, worth_V: Tensor) -> Tensor:
     """Row by row, weight by weight."""
     rows = []
     for row_V in weights_BV:
-        order = sorted(range(len(row_V)), key=lambda term: -row_V[term].item())
+        order = sorted(range(len(row_V)), key=lambda term: -(row_V[term] * worth_V[term]).item())
         kept = set(order[:terms])
         rows.append(torch.stack([value if term in kept else value * 0 for term, value in enumerate(row_V)]))
     return torch.stack(rows)
@@ -30,7 +31,9 @@ def test_value_and_gradient_are_those_of_a_loop_over_rows(rows: int, width: int,
     generator = torch.Generator().manual_seed(seed)
     weights_BV = torch.rand(rows, width, generator=generator, dtype=torch.float64).requires_grad_()
     upstream = torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    ours, expected = normalised(heaviest(weights_BV, terms)), normalised(loop_heaviest(weights_BV, terms))
+    worth_V = torch.rand(width, generator=generator, dtype=torch.float64)
+    ours = normalised(most_worthwhile(weights_BV, terms, worth_V))
+    expected = normalised(loop_most_worthwhile(weights_BV, terms, worth_V))
     torch.testing.assert_close(ours, expected)
     (ours_grad,) = torch.autograd.grad(ours, weights_BV, upstream.float())
     (expected_grad,) = torch.autograd.grad(expected, weights_BV, upstream.float())
@@ -38,7 +41,7 @@ def test_value_and_gradient_are_those_of_a_loop_over_rows(rows: int, width: int,
 
 
 def test_of_equal_weights_no_more_than_the_number_are_kept() -> None:
-    assert (heaviest(torch.ones(3, 9), 4) > 0).sum(dim=1).tolist() == [4, 4, 4]
+    assert (most_worthwhile(torch.ones(3, 9), 4, torch.ones(9)) > 0).sum(dim=1).tolist() == [4, 4, 4]
 
 
 def test_numbers_that_make_no_sense_are_refused() -> None:
@@ -51,19 +54,25 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
 
 def test_what_is_compared_in_training_is_what_encoding_makes(lexlip: LexLIP, batch: Batch) -> None:
     whole_NV = lexlip.image_vectors(batch.pixels_N3SS).detach()
-    for row, encoded in zip(normalised(heaviest(whole_NV, 5)), sparse_rows(whole_NV, 5), strict=True):
+    worth_V = torch.rand(whole_NV.shape[1], generator=torch.Generator().manual_seed(0))
+    cut_NV = normalised(most_worthwhile(whole_NV, 5, worth_V))
+    for row, encoded in zip(cut_NV, sparse_rows(whole_NV, 5, worth_V), strict=True):
         assert len(encoded) == 5
         torch.testing.assert_close(row[torch.from_numpy(encoded.terms).long()], torch.from_numpy(encoded.weights))
         assert (row > 0).sum() == 5
 
 
-def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> None:
-    views = Views(lexlip, batch, 1.0)
+def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    views, terms = Views(lexlip, batch, 1.0), len(lexlip.vocabulary)
+    generator = torch.Generator().manual_seed(0)
+    worth = TermWorth(terms)
+    worth.follow(torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator))
+    monkeypatch.setattr(lexlip, "term_worth", worth)
     expected = [
         contrastive_loss(
-            normalised(loop_heaviest(views.image_vectors_NX, image)),
+            normalised(loop_most_worthwhile(views.image_vectors_NX, image, worth.of_image_terms())),
             batch.image_keys_N,
-            normalised(loop_heaviest(views.text_vectors_BX, text)),
+            normalised(loop_most_worthwhile(views.text_vectors_BX, text, worth.of_text_terms())),
             batch.caption_keys_B,
             0.05,
         )

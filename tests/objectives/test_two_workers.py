@@ -62,4 +62,5 @@ def test_two_workers_are_one(results: tuple[Results, list[Results]], tmp_path: P
     # After a step all workers hold one and the same model, statistics of batch norms included.
     left, right = (torch.load(tmp_path / f"weights-{rank}.pt") for rank in range(WORKERS))
     assert any("running_var" in name for name in left)
+    assert any("running_square" in name for name in left)
     assert all(torch.equal(left[name], right[name]) for name in left)

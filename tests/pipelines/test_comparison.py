@@ -144,7 +144,7 @@ def test_quantised_codes_are_ranked_as_faiss_itself_ranks_them(tmp_path: Path) -
     empty = SparseRows(np.zeros(301, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     skip = ("hnsw", "ivfflat", "ivfpq")
     systems, left_out = faiss_systems(
-        Documents(tmp_path, empty, vectors), vectors[:50].copy(), CompareSettings(skip=skip)
+        Documents(tmp_path, empty, vectors, np.ones(8, np.float32)), vectors[:50].copy(), CompareSettings(skip=skip)
     )
     assert set(left_out) == {"faiss-hnsw", "faiss-ivfflat", "faiss-ivfpq"}
     import faiss
@@ -159,14 +159,21 @@ def test_hnsw_that_would_take_too_long_is_left_out_with_the_reason(tmp_path: Pat
     vectors = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
     empty = SparseRows(np.zeros(301, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     settings = CompareSettings(skip=("fp16", "sq8", "ivfflat", "ivfpq"), hnsw_minutes=0.0)
-    systems, left_out = faiss_systems(Documents(tmp_path, empty, vectors), vectors[:5].copy(), settings)
+    systems, left_out = faiss_systems(
+        Documents(tmp_path, empty, vectors, np.ones(8, np.float32)), vectors[:5].copy(), settings
+    )
     assert {system.name for system in systems} == {"faiss-flat"}
     assert "--hnsw-minutes allows 0" in left_out["faiss-hnsw"]
     # What was found is kept: with no more time it is not tried again, with more time it is.
-    again = faiss_systems(Documents(tmp_path, empty, vectors), vectors[:5].copy(), settings)[1]
+    again = faiss_systems(Documents(tmp_path, empty, vectors, np.ones(8, np.float32)), vectors[:5].copy(), settings)[1]
     assert again == left_out
     patient = replace(settings, hnsw_minutes=1.0)
-    assert faiss_systems(Documents(tmp_path, empty, vectors), vectors[:5].copy(), patient)[1].keys() < left_out.keys()
+    assert (
+        faiss_systems(Documents(tmp_path, empty, vectors, np.ones(8, np.float32)), vectors[:5].copy(), patient)[
+            1
+        ].keys()
+        < left_out.keys()
+    )
 
 
 def test_nothing_to_draw_from_is_one_clear_error(job: CompareClip) -> None:

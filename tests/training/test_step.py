@@ -92,7 +92,8 @@ def test_frozen_statistics_of_batch_norms_stay(
     settings = replace(tiny_model_settings, image=ImageTowerConfig("test_resnet", 64))
     for freeze in (True, False):
         model = build_lexlip(settings, vocabulary)
-        statistics = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+        buffers = model.image_tower.named_buffers(prefix="image_tower")
+        statistics = {name: value.clone() for name, value in buffers if "running" in name}
         assert statistics
         trainer = PhaseTrainer(model, replace(bottleneck_phase, freeze_batch_norm=freeze), steps=4, seed=0)
         trainer.step(batch_of(0))
