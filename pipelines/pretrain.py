@@ -3,12 +3,14 @@
     python pipelines/pretrain.py                                   # the demo's run on the demo's data, drawn if need be
     python pipelines/pretrain.py --run flickr8k-cpu --data ... --out ...
 
+    python pipelines/pretrain.py --run flickr8k-cpu-distilled --teacher DENSE_MODEL --data ... --out ...
+
     python pipelines/pretrain.py --run coco-gpu --dry-run          # parameters, memory and steps; trains nothing
 
 The same command again goes on from the last finished epoch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
@@ -29,6 +31,7 @@ class PretrainArguments:
         run: a named run of lexlip/training/runs.py, or path/to/file.py:function.
         data: training pairs: Parquet files, a glob, a folder, or an image folder with captions.
         out: folder of the finished model; work in progress is kept beside it.
+        teacher: folder of a dense model that the run's phases follow; for runs that have such phases.
         resources: workers and their CPUs.
         dry_run: print what the run will cost, and end.
     """
@@ -36,6 +39,7 @@ class PretrainArguments:
     run: str = "demo"
     data: str = str(DEMO / "data" / "train")
     out: Path = DEMO / "lexlip"
+    teacher: str | None = None
     resources: TrainingResources = field(default_factory=TrainingResources)
     dry_run: bool = False
 
@@ -43,7 +47,7 @@ class PretrainArguments:
 def main() -> None:
     """Parse, train, report."""
     arguments = tyro.cli(PretrainArguments, description=__doc__)
-    run = find_run(arguments.run)
+    run = replace(find_run(arguments.run), teacher=arguments.teacher)
     if arguments.dry_run:
         dry_run(run, arguments.data, arguments.resources.workers or 1).print()
         return

@@ -111,6 +111,7 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
         print(f"pretrain: {out} is finished already", flush=True)
         return TrainingSummary(**_read_json(summary_file))
     vocabulary = run.make_vocabulary(source)
+    run.load_teacher(vocabulary)  # what is wrong with it shows before anything is trained
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0))
     workers = resources.workers or max(1, gpus)

@@ -67,6 +67,9 @@ def train_worker(task: WorkerTask) -> None:
     run, rank = task.run, context.get_world_rank()
     torch.manual_seed(run.seed)
     model = run.build(task.vocabulary).to(get_device())
+    teacher = run.load_teacher(task.vocabulary)
+    if teacher is not None:
+        teacher = teacher.to(model.device)
     state = _last_state()
     last_phase, last_epoch = (state["phase"], state["epoch"]) if state else (0, -1)
     problems: dict[str, str] = dict(state["problems"]) if state else {}
@@ -81,7 +84,7 @@ def train_worker(task: WorkerTask) -> None:
                 model.load_state_dict(state["trainer"]["model"], strict=True)
             step_total += steps * phase.epochs
             continue
-        trainer = PhaseTrainer(model, phase, steps * phase.epochs, run.seed + number)
+        trainer = PhaseTrainer(model, phase, steps * phase.epochs, run.seed + number, teacher)
         if context.get_world_size() > 1:
             trainer.loss = prepare_model(
                 trainer.loss,

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexicon_head import lexicon_weights
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.row_parts import in_parts
+from lexlip.objectives.term_cut import TermCut, most_worthwhile
 
 if TYPE_CHECKING:
     from lexlip.objectives.momentum import Keys
@@ -56,6 +59,7 @@ class Views:
         progress: how far the phase is, 0..1.
         keys: momentum keys of the batch and the queues, in phases that have them.
         rows_at_once: most images or captions whose activations exist at a time; None for all.
+        teacher: a finished dense model on the same vocabulary, in runs that have one.
     """
 
     def __init__(
@@ -65,19 +69,29 @@ class Views:
         progress: float,
         keys: "Keys | None" = None,
         rows_at_once: int | None = None,
+        teacher: DenseCLIP | None = None,
     ) -> None:
         self.model = model
         self.batch = batch
         self.progress = progress
         self.keys = keys
         self.rows_at_once = rows_at_once
+        self.teacher = teacher
+        self._cut_unit_vectors: dict[TermCut, tuple[Tensor, Tensor]] = {}
 
     @property
     def lexicon_model(self) -> LexLIP:
         """The model, for objectives that only a lexicon model has."""
         if not isinstance(self.model, LexLIP):
-            raise TypeError(f"this objective needs a lexicon model, not {self.model.kind!r}")
+            raise ModelError(f"this objective needs a lexicon model, not {self.model.kind!r}")
         return self.model
+
+    @property
+    def dense_teacher(self) -> DenseCLIP:
+        """The teacher, for objectives that follow one."""
+        if self.teacher is None:
+            raise ModelError("this objective needs a dense teacher")
+        return self.teacher
 
     @cached_property
     def image_pooled_NV(self) -> Tensor:
@@ -112,6 +126,26 @@ class Views:
     def text_unit_vectors_BX(self) -> Tensor:
         """Vectors of the unmasked captions, of unit length."""
         return normalised(self.text_vectors_BX)
+
+    def cut_unit_vectors(self, cut: TermCut) -> tuple[Tensor, Tensor]:
+        """[N, V] and [B, V]: lexicon weights of images and captions, cut and then scaled to unit length as in use."""
+        if cut not in self._cut_unit_vectors:
+            worth = self.lexicon_model.term_worth
+            self._cut_unit_vectors[cut] = (
+                normalised(most_worthwhile(self.image_vectors_NX, cut.image, worth.of_image_terms())),
+                normalised(most_worthwhile(self.text_vectors_BX, cut.text, worth.of_text_terms())),
+            )
+        return self._cut_unit_vectors[cut]
+
+    @cached_property
+    def teacher_unit_vectors(self) -> tuple[Tensor, Tensor]:
+        """[N, X] and [B, X]: the teacher's vectors of images and captions, without gradient."""
+        teacher, rows = self.dense_teacher, self.rows_at_once
+        with torch.no_grad():
+            return (
+                normalised(in_parts(teacher.image_vectors, rows, self.batch.pixels_N3SS)),
+                normalised(in_parts(teacher.text_vectors, rows, self.batch.token_ids_BL)),
+            )
 
     @cached_property
     def masked_states_BLD(self) -> Tensor:

@@ -43,7 +43,7 @@ class PhaseEstimate:
         name: of the phase.
         steps: optimiser steps.
         learning: parameters that learn.
-        weights_bytes: weights, gradients, AdamW's moments, momentum copy and queues.
+        weights_bytes: weights, gradients, AdamW's moments, momentum copy and queues, teacher.
         activations_bytes: what the towers keep between the passes, at the most.
         vectors_bytes: dense vectors of the batch's rows.
     """
@@ -133,6 +133,8 @@ def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, ha
     if phase.momentum is not None:
         kept_terms = min(phase.momentum.key_terms, len(model.vocabulary))
         weights_bytes += SINGLE * everything + 2 * QUEUE_ENTRY_BYTES * phase.momentum.queue * kept_terms
+    if phase.follows_teacher:
+        weights_bytes += SINGLE * sum(value.numel() for value in _tower_parameters(model))  # dense, on like towers
     images = phase.batch // workers
     rows = images * (1 + max(1, phase.examples.captions_per_image))
     if phase.momentum is not None:
@@ -146,6 +148,10 @@ def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, ha
         activations_bytes=int(_activations(model, phase, images) * (HALF / SINGLE if half_precision else 1)),
         vectors_bytes=DENSE_COPIES * SINGLE * rows * width,
     )
+
+
+def _tower_parameters(model: TwoTowers) -> list[torch.nn.Parameter]:
+    return [value for tower in (model.image_tower, model.text_tower) for value in tower.parameters()]
 
 
 def _activations(model: TwoTowers, phase: Phase, images: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lexlip.data.examples import ExampleSettings
+from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.momentum import MomentumSettings
 from lexlip.objectives.views import Views
 
@@ -73,3 +74,8 @@ class Phase:
     freeze_batch_norm: bool = False
     rows_at_once: int | None = field(default=None, metadata=ADDED_LATER)
     checkpoint_activations: bool = field(default=False, metadata=ADDED_LATER)
+
+    @property
+    def follows_teacher(self) -> bool:
+        """Whether an objective learns from a dense teacher."""
+        return any(isinstance(objective, Distillation) for objective in self.objectives)

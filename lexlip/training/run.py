@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lexlip.data.captions import read_captions
 from lexlip.data.sources import PairSource
+from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
@@ -41,6 +42,7 @@ class Run:
         phases: one after the other.
         seed: of weights, order, augmentation and masks.
         shuffle_rows: rows that each worker mixes beyond the shuffling of whole units.
+        teacher: folder of a finished dense model, for phases that follow one.
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
     """
 
@@ -51,6 +53,7 @@ class Run:
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     seed: int = 0
     shuffle_rows: int = 1024
+    teacher: str | None = field(default=None, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
@@ -69,7 +72,8 @@ class Run:
             image_weights=absolute(self.model.image_weights),
             text_weights=absolute(self.model.text_weights),
         )
-        return replace(self, model=model, vocabulary=replace(self.vocabulary, folder=absolute(self.vocabulary.folder)))
+        vocabulary = replace(self.vocabulary, folder=absolute(self.vocabulary.folder))
+        return replace(self, model=model, vocabulary=vocabulary, teacher=absolute(self.teacher))
 
     def make_vocabulary(self, source: PairSource) -> Vocabulary:
         """The run's vocabulary, from its folder or from the captions of the training data."""
@@ -81,6 +85,27 @@ class Run:
     def build(self, vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
         """The model before training; seed torch first."""
         return (build_lexlip if self.kind == "lexlip" else build_clip)(self.model, vocabulary)
+
+    def load_teacher(self, vocabulary: Vocabulary) -> DenseCLIP | None:
+        """The dense model that phases follow, in evaluation mode and without gradients; None when none does.
+
+        Raises:
+            ModelError: a phase follows a teacher and the run has none, or the reverse, or it is no dense model.
+            VocabularyError: the teacher was trained with another vocabulary.
+        """
+        following = [phase.name for phase in self.phases if phase.follows_teacher]
+        if self.teacher is None:
+            if following:
+                raise ModelError(
+                    f"run {self.name!r}: phase {following[0]} follows a dense teacher; give --teacher, the folder of a "
+                    "dense model trained on the same data"
+                )
+            return None
+        if not following:
+            raise ModelError(f"run {self.name!r}: no phase follows a teacher; leave --teacher out")
+        teacher = DenseCLIP.from_pretrained(self.teacher)
+        teacher.vocabulary.require_same(vocabulary.fingerprint, f"the student of {self.teacher}")
+        return teacher.requires_grad_(False)
 
 
 def settings_text(value: Any) -> str:

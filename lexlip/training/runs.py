@@ -20,6 +20,7 @@ from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.caption_words import CaptionWords
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.cut_contrastive import CutContrastive
+from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
@@ -27,6 +28,7 @@ from lexlip.training.gpu_runs import cc_gpu, coco_gpu
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
 
+ALL_STAGES, ALL_LAYERS = 8, 7  # of MobileNetV2, and of MiniLM with its embeddings
 HALF_RANGE = (0.5, 0.5, 0.5)  # pixels of -1..1, as MobileNetV2 was trained
 
 
@@ -163,6 +165,28 @@ def flickr8k_cpu() -> Run:
     )
 
 
+def flickr8k_cpu_distilled() -> Run:
+    """The same with the dense twin as teacher of the later phases, and the heads alone at the end.
+
+    Give `pretrain.py --teacher` the model of `flickr8k-cpu-clip`.
+    """
+    base = flickr8k_cpu()
+    *before, third, fourth = base.phases
+    objectives = (InBatchContrastive(), Flops(0.003, ramp_share=0.0), CutContrastive(), Distillation())
+    # The teacher says of every pair what the momentum keys say of a few, so the phases that follow it have none.
+    third, fourth = (replace(phase, objectives=objectives, momentum=None) for phase in (third, fourth))
+    # Heads learn on when the towers have begun to learn the photos by heart; a step costs no backward pass of theirs.
+    heads = replace(
+        fourth,
+        name="heads",
+        epochs=4,
+        frozen_image_stages=ALL_STAGES,
+        frozen_text_layers=ALL_LAYERS,
+        optimiser=OptimiserSettings(tower_rate=2e-4, head_rate=2e-4),
+    )
+    return replace(base, name="flickr8k-cpu-distilled", phases=(*before, third, fourth, heads))
+
+
 def flickr8k_cpu_clip() -> Run:
     """The dense baseline on the same towers and data, for as many steps."""
     return _dense_twin(flickr8k_cpu(), "flickr8k-cpu-clip")
@@ -173,6 +197,7 @@ NAMED_RUNS: dict[str, Callable[[], Run]] = {
     "demo-clip": demo_clip,
     "flickr8k-cpu": flickr8k_cpu,
     "flickr8k-cpu-clip": flickr8k_cpu_clip,
+    "flickr8k-cpu-distilled": flickr8k_cpu_distilled,
     "cc-gpu": cc_gpu,
     "coco-gpu": coco_gpu,
     "coco-gpu-clip": lambda: _dense_twin(coco_gpu(), "coco-gpu-clip"),

@@ -42,10 +42,11 @@ class PhaseLoss(nn.Module):
         batch: Batch,
         progress: float,
         momentum: MomentumEncoder | None,
+        teacher: DenseCLIP | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss, and its parts beside what is worth watching (both detached)."""
         keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
-        views = Views(self.model, batch, progress, keys, self.rows_at_once)
+        views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
             parts |= objective(views)
@@ -68,12 +69,15 @@ class PhaseTrainer:
         phase: what to do.
         steps: optimiser steps in the whole phase.
         seed: of random choices made on the device.
+        teacher: a finished dense model in evaluation mode on the same device, for objectives that follow one.
 
     Raises:
-        ModelError: the phase's images or captions do not fit the towers.
+        ModelError: the phase's images or captions do not fit the towers, the teacher's included.
     """
 
-    def __init__(self, model: LexLIP | DenseCLIP, phase: Phase, steps: int, seed: int) -> None:
+    def __init__(
+        self, model: LexLIP | DenseCLIP, phase: Phase, steps: int, seed: int, teacher: DenseCLIP | None = None
+    ) -> None:
         if phase.examples.text_tokens > model.text_tower.positions:
             raise ModelError(
                 f"phase {phase.name}: {phase.examples.text_tokens} text tokens, but the text tower has "
@@ -90,6 +94,9 @@ class PhaseTrainer:
                 "batch norms would take apart and count twice; set freeze_batch_norm, or use a tower without them"
             )
         self.model, self.phase, self.steps, self.seed = model, phase, steps, seed
+        self.teacher = teacher if phase.follows_teacher else None
+        if self.teacher is not None:
+            self.teacher.set_image_size(phase.image_size)
         phase_loss = PhaseLoss(model, phase)
         self.loss: nn.Module = phase_loss
         self.term_use = phase_loss.term_use
@@ -111,7 +118,7 @@ class PhaseTrainer:
             batch = self._halved(batch)
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum)
+            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, self.teacher)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)

@@ -11,7 +11,8 @@ from lexlip.model.inference import sparse_rows
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.term_worth import TermWorth
 from lexlip.objectives.contrastive import contrastive_loss
-from lexlip.objectives.cut_contrastive import CutContrastive, TermCut, most_worthwhile
+from lexlip.objectives.cut_contrastive import CutContrastive
+from lexlip.objectives.term_cut import TermCut, most_worthwhile
 from lexlip.objectives.views import Batch, Views, normalised
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.decoder import bottleneck
 from lexlip.model.lexlip import LexLIP
@@ -76,5 +77,5 @@ def test_the_bottleneck_teaches_the_image_tower(lexlip: LexLIP, batch: Batch) ->
 
 
 def test_a_dense_model_has_no_masked_lm(clip: DenseCLIP, batch: Batch) -> None:
-    with pytest.raises(TypeError, match="needs a lexicon model, not 'clip'"):
+    with pytest.raises(ModelError, match="needs a lexicon model, not 'clip'"):
         SelfMaskedLM()(Views(clip, batch, 0.0))

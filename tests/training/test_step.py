@@ -16,8 +16,10 @@ from lexlip.model.clip import DenseCLIP
 from lexlip.model.image_tower import ImageTowerConfig
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.contrastive import InBatchContrastive
-from lexlip.objectives.cut_contrastive import CutContrastive, TermCut
+from lexlip.objectives.cut_contrastive import CutContrastive
+from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.momentum import MomentumContrastive
+from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer, image_key, to_batch
@@ -186,7 +188,7 @@ def test_a_dense_model_has_no_terms_to_cut(
     tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase, batch_of: BatchOf
 ) -> None:
     phase = replace(momentum_phase, objectives=(CutContrastive(),))
-    with pytest.raises(ModelError, match="cuts lexicon vectors"):
+    with pytest.raises(ModelError, match="needs a lexicon model, not 'clip'"):
         PhaseTrainer(build_clip(tiny_model_settings, vocabulary), phase, 1, 0).step(batch_of(0))
 
 
@@ -251,3 +253,21 @@ def test_image_keys_are_stable_and_never_the_mark_of_an_empty_queue_entry() -> N
     assert len(keys) == 1000
     assert min(keys) >= 0
     assert image_key("photo 7.jpg") in keys
+
+
+def test_a_phase_that_follows_a_teacher_learns_from_it_at_its_own_resolution(
+    tiny_model_settings: ModelSettings, vocabulary: Vocabulary, bottleneck_phase: Phase, batch_of: BatchOf
+) -> None:
+    objectives = (InBatchContrastive(), Distillation((TermCut(20, 10),)))
+    phase = replace(bottleneck_phase, objectives=objectives)
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    trainer = PhaseTrainer(build_lexlip(tiny_model_settings, vocabulary), phase, steps=30, seed=0, teacher=teacher)
+    batch = batch_of(0)
+    losses = [trainer.step(batch)["distillation"].item() for _ in range(30)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert teacher.preprocessing.size == phase.image_size
+    # A phase without such an objective leaves the teacher alone.
+    other = PhaseTrainer(build_lexlip(tiny_model_settings, vocabulary), bottleneck_phase, 4, 0, teacher)
+    assert other.teacher is None

@@ -1,0 +1,59 @@
+"""A run's dense teacher: found, checked before anything is trained, and not counted for nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lexlip.errors import ModelError, VocabularyError
+from lexlip.model.building import ModelSettings, build_clip
+from lexlip.model.clip import DenseCLIP
+from lexlip.objectives.distillation import Distillation
+from lexlip.training.estimate import estimate_run
+from lexlip.training.phases import Phase
+from lexlip.training.run import Run
+from lexlip.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def run(tiny_model_settings: ModelSettings, bottleneck_phase: Phase) -> Run:
+    """A run whose only phase follows a teacher."""
+    return Run("taught", "lexlip", tiny_model_settings, (replace(bottleneck_phase, objectives=(Distillation(),)),))
+
+
+@pytest.fixture
+def folder(tiny_model_settings: ModelSettings, vocabulary: Vocabulary, tmp_path: Path) -> Path:
+    build_clip(tiny_model_settings, vocabulary).save_pretrained(tmp_path / "dense")
+    return tmp_path / "dense"
+
+
+def test_the_teacher_comes_ready_for_use(run: Run, folder: Path, vocabulary: Vocabulary) -> None:
+    teacher = replace(run, teacher=str(folder)).load_teacher(vocabulary)
+    assert isinstance(teacher, DenseCLIP)
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_what_does_not_fit_is_said_before_training(
+    run: Run, folder: Path, bottleneck_phase: Phase, vocabulary: Vocabulary, tiny_lexlip: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"run 'taught': phase bottleneck follows a dense teacher; give --teacher"):
+        run.load_teacher(vocabulary)
+    alone = replace(run, phases=(bottleneck_phase,))
+    assert alone.load_teacher(vocabulary) is None
+    with pytest.raises(ModelError, match="no phase follows a teacher; leave --teacher out"):
+        replace(alone, teacher=str(folder)).load_teacher(vocabulary)
+    with pytest.raises(ModelError, match="holds a 'lexlip' model, not 'clip'"):
+        replace(run, teacher=str(tiny_lexlip)).load_teacher(vocabulary)
+    other = Vocabulary(vocabulary.terms[:-1])
+    with pytest.raises(VocabularyError):
+        replace(run, teacher=str(folder)).load_teacher(other)
+
+
+def test_paths_are_made_absolute_and_memory_is_counted(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert replace(run, teacher=folder.name).with_absolute_paths().teacher == str(folder)
+    taught = estimate_run(run, 300, 100, 1, half_precision=False).phases[0]
+    untaught = replace(run, phases=(replace(run.phases[0], objectives=()),))
+    alone = estimate_run(untaught, 300, 100, 1, half_precision=False).phases[0]
+    assert taught.weights_bytes > alone.weights_bytes
