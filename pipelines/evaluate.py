@@ -20,7 +20,7 @@ import tyro
 from lexlip.errors import ModelError
 from lexlip.evaluation.caption_fusion import evaluate_fusion
 from lexlip.evaluation.classification import TEMPLATES, ClassificationEvaluation
-from lexlip.evaluation.lexicon import top_terms_in_captions
+from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
 from lexlip.evaluation.recall import best_answers
 from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
 from lexlip.evaluation.similarity import least_score, scores_of
@@ -51,6 +51,8 @@ class Evaluate:
         lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
         captions: also measure searches that weigh captions: each asks among pictures known by their other captions.
             LexLIP only.
+        words: of how many images the ten heaviest terms are printed, those that their captions have in capitals.
+            LexLIP only.
         vectors: folder to keep the vectors in; an interrupted evaluation goes on from it. Temporary unless given.
         trec: folder for runs and judgements that `trec_eval` or `ir_measures` read; recall at k is their Success@k.
         classes: classify the pictures instead: "labels" for the labels of the data, "scenes:object" and the like for
@@ -68,6 +70,7 @@ class Evaluate:
     query_terms: int | None = None
     lookup: Path | None = None
     captions: bool = False
+    words: int = 0
     vectors: Path | None = None
     trec: Path | None = None
     classes: str | None = None
@@ -84,8 +87,8 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
         VocabularyError: the query lookup was learned with another vocabulary.
         DataError: the data is not usable.
     """
-    if job.captions and load_model(job.model).kind != "lexlip":
-        raise ModelError(f"{job.model}: a dense model's scores do not add up with those of words; leave captions out")
+    if (job.captions or job.words) and load_model(job.model).kind != "lexlip":
+        raise ModelError(f"{job.model}: a dense model has no words; leave captions and words out")
     lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
     settings = EncodeSettings(thumbnail_pixels=0)
     with ExitStack() as stack:
@@ -101,6 +104,8 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
         if job.trec is not None:
             write_trec(encoded, job.trec)
         evaluation = evaluate_encoded(encoded, job.model)
+        if job.words:
+            _print_words(encoded, job)
         if job.captions:
             vocabulary = Vocabulary.load(job.model)
             images, asking = list(encoded.images), list(encoded.caption_vectors)
@@ -110,6 +115,13 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             return evaluation
         looked_up = replace(encoded, caption_vectors=lookup.encode_text(encoded.texts, top_terms=job.query_terms))
         return replace(evaluation, lookup=evaluate_encoded(looked_up, job.model))
+
+
+def _print_words(encoded: EncodedPairs, job: Evaluate) -> None:
+    vocabulary = Vocabulary.load(job.model)
+    shown = zip(encoded.image_ids[: job.words], encoded.images, encoded.captions, strict=False)
+    for image_id, vector, captions in shown:
+        print(f"  {image_id}: {readable_terms(vector, captions, vocabulary)}")
 
 
 def _lookup_for(model: Path, folder: Path) -> QueryLookup:

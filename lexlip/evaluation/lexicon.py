@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -23,7 +25,19 @@ def top_terms_in_captions(
     for vector, texts in zip(images, captions, strict=True):
         if not texts or not len(vector):
             continue
-        written = {piece for text in texts for _, pieces in vocabulary.words_of(text) for piece in pieces}
+        written = _written_terms(texts, vocabulary)
         heaviest = vector.top(count).terms
         shares.append(sum(int(term) in written for term in heaviest) / len(heaviest))
     return round(100.0 * sum(shares) / max(len(shares), 1), 2)
+
+
+def readable_terms(vector: LexiconVector, captions: Sequence[str], vocabulary: Vocabulary) -> str:
+    """The ten heaviest terms of an image, heaviest first; those that occur in its captions in capitals."""
+    written = _written_terms(captions, vocabulary)
+    order = np.lexsort((vector.terms, -vector.weights))[:READ_TERMS]
+    names = [(vocabulary.term_of(int(term)), int(term) in written) for term in vector.terms[order]]
+    return " ".join(name.upper() if known else name for name, known in names)
+
+
+def _written_terms(captions: Sequence[str], vocabulary: Vocabulary) -> set[int]:
+    return {piece for text in captions for _, pieces in vocabulary.words_of(text) for piece in pieces}

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexlip.errors import DataError
-from lexlip.evaluation.lexicon import top_terms_in_captions
+from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
 from lexlip.evaluation.vector_files import read_dense_vectors, read_lexicon_vectors
 from lexlip.tables import DENSE_VECTOR_SCHEMA, LEXICON_VECTOR_SCHEMA, LexiconVector
 from lexlip.vocabulary import Vocabulary
@@ -51,3 +51,4 @@ def test_share_of_top_terms_that_occur_in_the_captions() -> None:
     vector = LexiconVector(np.array([5, 6, 7], np.int32), weights)
     # Of the two heaviest terms, dog and cat, the captions have only dog.
     assert top_terms_in_captions([vector, vector], [["A dog.", "a red dog"], []], vocabulary, count=2) == 50.0
+    assert readable_terms(vector, ["A dog.", "a red dog"], vocabulary) == "DOG cat RED"
