@@ -9,6 +9,7 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
 from pipelines.comparison_settings import CompareSettings
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs, read_column, read_vectors
@@ -90,6 +91,12 @@ def encode_both(rivals: Rivals) -> tuple[EncodedPairs, EncodedPairs]:
             f"{rivals.vectors}: the two models were given different rows of {rivals.data}; remove the folder"
         )
     return lexlip, clip
+
+
+def worth_of_terms(rivals: Rivals) -> tuple[np.ndarray, np.ndarray]:
+    """[V] float32 each: by what the LexLIP model keeps terms of images and of texts when it cuts them."""
+    worth = LexLIP.from_pretrained(rivals.lexlip).term_worth
+    return worth.of_image_terms().numpy(), worth.of_text_terms().numpy()
 
 
 def pictures_of(rivals: Rivals, lexlip: EncodedPairs, clip: EncodedPairs) -> Encoded:

@@ -17,9 +17,16 @@ from numpy.lib.format import open_memmap
 from lexlip.errors import DataError
 from lexlip.evaluation.drawn_vectors import Mixtures, draw_mixtures, joint_neighbours, mix_dense, mix_lexicon
 from lexlip.evaluation.sparse_rows import SparseRows
-from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
-from pipelines.compared_sides import Encoded, Rivals, captions_of, encode_both, extra_documents, pictures_of
+from pipelines.compared_sides import (
+    Encoded,
+    Rivals,
+    captions_of,
+    encode_both,
+    extra_documents,
+    pictures_of,
+    worth_of_terms,
+)
 from pipelines.comparison_settings import CompareSettings
 from pipelines.encoded_pairs import EncodedPairs
 from pipelines.vector_parts import write_json
@@ -137,18 +144,12 @@ def make_corpus(rivals: Rivals, settings: CompareSettings) -> ComparisonCorpus:
     known = _joined([documents, *extra_documents(rivals, settings, lexlip, int(room))])
     folder = rivals.work / f"corpus-{_key(lexlip, clip, known, settings)}"
     sources = _write_corpus(folder, known, answers, settings)
-    worths = _worth_of_terms(rivals.lexlip)
+    worths = worth_of_terms(rivals)
     if settings.direction == "image-to-text":
         worths = worths[::-1]
     corpus = Documents(folder, _map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"), worths[0])
     questions = _questions(lexlip, clip, asks, order, worths[1], settings)
     return ComparisonCorpus(corpus, questions, (lexlip, clip), known, answers, sources)
-
-
-def _worth_of_terms(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """[V] float32 each: the worth of terms of images and of texts."""
-    worth = LexLIP.from_pretrained(folder).term_worth
-    return worth.of_image_terms().numpy(), worth.of_text_terms().numpy()
 
 
 def _asking_images(pairs: EncodedPairs, settings: CompareSettings) -> np.ndarray:

@@ -83,7 +83,7 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
     """Encodes the pairs on Ray and measures recall.
 
     Raises:
-        ModelError: the model is not usable, or a query lookup or captions are asked of a dense one.
+        ModelError: the model is not usable, or a query lookup, captions or words are asked of a dense one.
         VocabularyError: the query lookup was learned with another vocabulary.
         DataError: the data is not usable.
     """

@@ -47,7 +47,9 @@ class PretrainArguments:
 def main() -> None:
     """Parse, train, report."""
     arguments = tyro.cli(PretrainArguments, description=__doc__)
-    run = replace(find_run(arguments.run), teacher=arguments.teacher)
+    run = find_run(arguments.run)
+    if arguments.teacher is not None:
+        run = replace(run, teacher=arguments.teacher)
     if arguments.dry_run:
         dry_run(run, arguments.data, arguments.resources.workers or 1).print()
         return

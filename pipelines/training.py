@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer
 
 from lexlip.data.sources import open_pairs
 from lexlip.errors import ModelError
-from lexlip.model.saving import CONFIG_FILE
+from lexlip.model.saving import CONFIG_FILE, FORMAT_VERSION
 from lexlip.training.run import Run
 from pipelines.cluster_session import user_error
 from pipelines.memory_allocator import GLIBC_TUNABLES
@@ -105,13 +105,14 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     source = open_pairs(data, unit_rows=UNIT_ROWS)
     out = out.absolute()
     work = out.with_name(out.name + ".training")
-    _claim(work, out, run, data)
+    # What is wrong with the teacher shows before anything is trained, and before the folder belongs to the run.
+    vocabulary = run.make_vocabulary(source)
+    teacher = run.load_teacher(vocabulary)
+    _claim(work, out, run, data, teacher.fingerprint if teacher is not None else None)
     summary_file = work / "summary.json"
     if summary_file.is_file() and _is_finished(out, run):
         print(f"pretrain: {out} is finished already", flush=True)
         return TrainingSummary(**_read_json(summary_file))
-    vocabulary = run.make_vocabulary(source)
-    run.load_teacher(vocabulary)  # what is wrong with it shows before anything is trained
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0))
     workers = resources.workers or max(1, gpus)
@@ -158,16 +159,18 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     return summary
 
 
-def _claim(work: Path, out: Path, run: Run, data: str) -> None:
+def _claim(work: Path, out: Path, run: Run, data: str, teacher: str | None) -> None:
     """Makes the work folder this run's own, or checks that it is."""
     claim = {"run": run.name, "fingerprint": run.fingerprint, "data": data}
+    if teacher is not None:
+        claim["teacher"] = teacher
     file = work / "run.json"
     if file.is_file():
         found = _read_json(file)
         if found != claim:
             raise ModelError(
-                f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings of it; "
-                "choose another --out, or move that folder away to start again"
+                f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings or another "
+                "teacher; choose another --out, or move that folder away to start again"
             )
         return
     if out.exists():
@@ -178,7 +181,11 @@ def _claim(work: Path, out: Path, run: Run, data: str) -> None:
 
 def _is_finished(out: Path, run: Run) -> bool:
     file = out / CONFIG_FILE
-    return file.is_file() and _read_json(file).get("training", {}).get("run_fingerprint") == run.fingerprint
+    if not file.is_file():
+        return False
+    facts = _read_json(file)
+    trained = facts.get("training", {}).get("run_fingerprint")
+    return trained == run.fingerprint and facts.get("format_version") == FORMAT_VERSION
 
 
 def _read_json(file: Path) -> dict[str, Any]:

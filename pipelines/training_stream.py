@@ -16,6 +16,7 @@ import ray.data
 from lexlip.data.examples import ExampleBuilder
 from lexlip.data.sources import PairUnit, read_unit
 from lexlip.errors import DataError
+from pipelines.paced_scheduling import pace_scheduling
 
 READ_CPUS = 0.5  # whole CPUs beside the training workers would leave Ray Data none, and it would wait forever
 UNITS_AT_ONCE = 2
@@ -122,6 +123,7 @@ class ExampleStream:
         """Examples of some epochs, one after the other."""
         items = [{"number": number, EPOCH: epoch} for epoch in epochs for number in self._own_units(epoch)]
         ray.data.DataContext.get_current().execution_options.preserve_order = True
+        pace_scheduling()
         stream = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             UnitReader(self.units, self.builder),
             batch_size=1,

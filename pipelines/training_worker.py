@@ -29,7 +29,7 @@ from lexlip.model.saving import save_model
 from lexlip.objectives.health import health_warnings
 from lexlip.training.phases import Phase
 from lexlip.training.run import Run
-from lexlip.training.step import PhaseTrainer, to_batch
+from lexlip.training.step import PhaseTrainer, load_weights, to_batch
 from lexlip.vocabulary import Vocabulary
 from pipelines.training_stream import ExampleStream, StreamShare
 
@@ -81,7 +81,7 @@ def train_worker(task: WorkerTask) -> None:
         if (number, phase.epochs - 1) <= (last_phase, last_epoch):
             model.set_image_size(phase.image_size)  # position embeddings get the shape that the checkpoint has
             if state is not None and number == last_phase:
-                model.load_state_dict(state["trainer"]["model"], strict=True)
+                load_weights(model, state["trainer"]["model"])
             step_total += steps * phase.epochs
             continue
         trainer = PhaseTrainer(model, phase, steps * phase.epochs, run.seed + number, teacher)
@@ -112,6 +112,8 @@ def train_worker(task: WorkerTask) -> None:
             "data": task.source.location,
             "steps": step_total,
         }
+        if teacher is not None:
+            facts["teacher"] = teacher.fingerprint
         save_model(model, task.out, training=facts)
     if board is not None:
         board.close()

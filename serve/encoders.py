@@ -18,6 +18,7 @@ from lexlip.tables import LexiconVector
 from serve.batching import Batcher
 from serve.metrics import EncoderMetrics
 from serve.settings import ServeSettings
+from serve.short_work import ShortWork
 
 if TYPE_CHECKING:
     from lexlip.model.lexlip import LexLIP
@@ -61,7 +62,7 @@ def checked(vector: LexiconVector) -> LexiconVector:
 
 
 class _Encoder:
-    """What both encoders share: the model, one thread that runs it, and its metrics."""
+    """What both encoders share: the model, which computes one thing at a time, and its metrics."""
 
     def __init__(self, settings: ServeSettings, name: str) -> None:
         # Imported here, in the replica: whoever builds the graph or runs the gateway needs no torch.
@@ -75,7 +76,7 @@ class _Encoder:
         self._model: LexLIP = model
         self._settings = settings
         self._metrics = EncoderMetrics(name)
-        self._forward_thread = ThreadPoolExecutor(1, thread_name_prefix="forward")
+        self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"))
 
     async def describe(self) -> ModelFacts:
         """The fingerprints of model and vocabulary."""
@@ -85,7 +86,7 @@ class _Encoder:
         self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]
     ) -> list[Encoded]:
         started = time.perf_counter()
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._forward_thread, encode_each, forward, items)
+        outcomes = await self._forward_pass.run(partial(encode_each, forward, items))
         self._metrics.batch.observe(len(items))
         self._metrics.forward.observe((time.perf_counter() - started) * 1000)
         return outcomes
@@ -138,7 +139,7 @@ class ImageEncoder(_Encoder):
     async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray | None:
         """[rows, columns] float32, 0 to 1: how strongly each patch says any of the terms; None when undecodable."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._forward_thread, self._heat, data, terms)
+            return await self._forward_pass.run_unusual(partial(self._heat, data, terms))
         except BadImage:
             self._metrics.refused.inc()
             return None

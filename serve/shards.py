@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from serve.generations import GenerationKeeper
 from serve.merging import Ranking, merge
 from serve.metrics import ShardMetrics
 from serve.settings import ServeSettings
+from serve.short_work import ShortWork
 
 # Tries to open one state while new ones are being published; each takes milliseconds.
 OPENING_TRIES = 20
@@ -139,7 +139,7 @@ class ShardReplica:
             settings.index, lambda: ShardGroup.open(settings.index, group, groups), settings.kept_generations
         )
         # Requests and the shards of one request wait for different pools, or they would wait for each other.
-        self._requests = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
+        self._requests = ShortWork(ThreadPoolExecutor(settings.threads, thread_name_prefix="request"))
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="shard")
         self._warm()
 
@@ -150,7 +150,12 @@ class ShardReplica:
 
     async def search(self, query: ShardQuery) -> ShardAnswer:
         """The best documents of this group's shards in the generation that the query names."""
-        return await asyncio.get_running_loop().run_in_executor(self._requests, self._search, query)
+        # A new generation is opened first, the first search with a filter reads a whole column, and several shards
+        # are searched in threads anyway.
+        group = self._keeper.current
+        usual = group.number == query.generation and len(group.shards) == 1 and not (query.filters or query.excluded)
+        run = self._requests.run if usual else self._requests.run_unusual
+        return await run(partial(self._search, query))
 
     def _search(self, query: ShardQuery) -> ShardAnswer:
         group = self._keeper.get(query.generation)

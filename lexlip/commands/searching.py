@@ -34,7 +34,7 @@ class Search:
         model: the model that made its vectors.
         image: the query is a picture.
         k: how many hits.
-        query_terms: heaviest terms of the query that are searched.
+        query_terms: most worthwhile terms of the query that are searched.
         captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
         json: print one JSON object a hit.
     """
@@ -85,7 +85,7 @@ class Explain:
         index: folder or URL of the index.
         model: the model that made its vectors.
         image: the query is a picture.
-        query_terms: heaviest terms of the query that are searched.
+        query_terms: most worthwhile terms of the query that are searched.
         captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
     """
 

@@ -62,7 +62,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> LexLIP | DenseCLIP:
     """Reads a model folder of ours; the result is in evaluation mode on `device`.
 
     Raises:
-        ModelError: a file is missing or damaged, the format is newer, or weights and configuration do not fit.
+        ModelError: a file is missing or damaged, the format is another, or weights and configuration do not fit.
         VocabularyError: the vocabulary in the folder is not the one the model was trained with.
     """
     source = Path(folder)

@@ -35,7 +35,8 @@ class TermWorth(nn.Module):
     @torch.no_grad()
     def follow(self, image_unit_vectors_NV: Tensor, text_unit_vectors_BV: Tensor) -> None:
         """Takes the vectors of one step into the means: plain means at first, moving ones later."""
-        fresh = 1.0 - min(SLOWEST, 1.0 - 1.0 / (int(self.steps) + 1))
+        # Tensors all the way: a Python number would wait for the device at every step.
+        fresh = (1.0 / (self.steps + 1)).clamp(min=1.0 - SLOWEST)
         self.image_running_square.lerp_(image_unit_vectors_NV.square().mean(dim=0), fresh)
         self.text_running_square.lerp_(text_unit_vectors_BV.square().mean(dim=0), fresh)
         self.steps += 1
@@ -51,7 +52,6 @@ class TermWorth(nn.Module):
 
 def _worth(mean_square_V: Tensor) -> Tensor:
     worth_V = mean_square_V.sqrt().sqrt()
-    if not worth_V.any():
-        return torch.ones_like(worth_V)
     # Images and questions of other data may well have a term that training never saw on one side.
-    return worth_V.clamp(min=LEAST_SHARE * float(worth_V.mean()))
+    followed_V = worth_V.clamp(min=LEAST_SHARE * worth_V.mean())
+    return torch.where(worth_V.amax() > 0, followed_V, torch.ones_like(worth_V))

@@ -8,6 +8,7 @@ student's distribution over the batch follows the teacher's (Hinton et al. 2015)
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,30 +21,42 @@ from lexlip.objectives.term_cut import USUAL_CUTS, TermCut
 from lexlip.objectives.views import Views
 
 
-def distillation_loss(
-    images_NX: Tensor,
-    texts_BX: Tensor,
-    temperature: float,
-    teacher_images_NX: Tensor,
-    teacher_texts_BX: Tensor,
-    teacher_temperature: Tensor | float,
-) -> Tensor:
-    """Mean over queries of KL(teacher || student) between distributions over the keys of all workers, both directions.
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher thinks of a batch: logarithms of its distributions over the keys of all workers.
+
+    Attributes:
+        of_images_NK: over all captions, for each image of this worker.
+        of_texts_BK: over all images, for each caption.
+    """
+
+    of_images_NK: Tensor
+    of_texts_BK: Tensor
+
+    @classmethod
+    def by(cls, images_NX: Tensor, texts_BX: Tensor, temperature: Tensor | float) -> "Taught":
+        """From the teacher's vectors of this worker's rows, of unit length and without gradient."""
+        return cls(
+            scores(images_NX, gather_keys(texts_BX), temperature).log_softmax(dim=1),
+            scores(texts_BX, gather_keys(images_NX), temperature).log_softmax(dim=1),
+        )
+
+
+def distillation_loss(images_NX: Tensor, texts_BX: Tensor, temperature: float, taught: Taught) -> Tensor:
+    """Mean over queries of KL(teacher || student), of both directions.
 
     Args:
         images_NX, texts_BX: this worker's vectors of the student, of unit length.
         temperature: divides the student's scores.
-        teacher_images_NX, teacher_texts_BX: the teacher's of the same rows, without gradient.
-        teacher_temperature: divides the teacher's scores.
+        taught: the teacher's distributions for the same rows.
 
     Returns:
         This worker's part; the mean over workers is the loss of the whole batch.
     """
     loss = images_NX.new_zeros(())
-    sides = (images_NX, teacher_images_NX), (texts_BX, teacher_texts_BX)
-    for (queries_QX, teacher_queries_QX), (keys_X, teacher_keys_X) in (sides, sides[::-1]):
+    directions = (images_NX, texts_BX, taught.of_images_NK), (texts_BX, images_NX, taught.of_texts_BK)
+    for queries_QX, keys_X, teacher_QK in directions:
         student_QK = scores(queries_QX, gather_rows(keys_X), temperature).log_softmax(dim=1)
-        teacher_QK = scores(teacher_queries_QX, gather_keys(teacher_keys_X), teacher_temperature).log_softmax(dim=1)
         divergence = functional.kl_div(student_QK, teacher_QK, log_target=True, reduction="sum")
         loss = loss + 0.5 * part_of_mean(divergence, torch.tensor(len(queries_QX), device=loss.device))
     return loss
@@ -62,6 +75,7 @@ class Distillation:
     cuts: tuple[TermCut, ...] = USUAL_CUTS
     weight: float = 1.0
     temperature: float = 0.05
+    follows_teacher: ClassVar[bool] = True  # the phase needs one
 
     def __post_init__(self) -> None:
         if not self.cuts:
@@ -69,7 +83,7 @@ class Distillation:
 
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"distillation": scalar, "cut_distillation": scalar}."""
-        taught = (*views.teacher_unit_vectors, views.dense_teacher.temperature().detach())
-        whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, self.temperature, *taught)
-        cut = [distillation_loss(*views.cut_unit_vectors(cut), self.temperature, *taught) for cut in self.cuts]
+        taught = Taught.by(*views.teacher_unit_vectors, views.dense_teacher.temperature().detach())
+        whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, self.temperature, taught)
+        cut = [distillation_loss(*views.cut_unit_vectors(cut), self.temperature, taught) for cut in self.cuts]
         return {"distillation": self.weight * whole, "cut_distillation": self.weight * torch.stack(cut).mean()}

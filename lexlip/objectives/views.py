@@ -130,12 +130,17 @@ class Views:
     def cut_unit_vectors(self, cut: TermCut) -> tuple[Tensor, Tensor]:
         """[N, V] and [B, V]: lexicon weights of images and captions, cut and then scaled to unit length as in use."""
         if cut not in self._cut_unit_vectors:
-            worth = self.lexicon_model.term_worth
+            image_worth_V, text_worth_V = self._worths
             self._cut_unit_vectors[cut] = (
-                normalised(most_worthwhile(self.image_vectors_NX, cut.image, worth.of_image_terms())),
-                normalised(most_worthwhile(self.text_vectors_BX, cut.text, worth.of_text_terms())),
+                normalised(most_worthwhile(self.image_vectors_NX, cut.image, image_worth_V)),
+                normalised(most_worthwhile(self.text_vectors_BX, cut.text, text_worth_V)),
             )
         return self._cut_unit_vectors[cut]
+
+    @cached_property
+    def _worths(self) -> tuple[Tensor, Tensor]:
+        worth = self.lexicon_model.term_worth
+        return worth.of_image_terms(), worth.of_text_terms()
 
     @cached_property
     def teacher_unit_vectors(self) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,7 @@ from lexlip.vocabulary import SPECIAL_TERMS, Vocabulary
 SINGLE, HALF = 4, 2  # bytes
 MOMENTS = 2  # of AdamW
 COUNTED_ROWS = 2
+CUT_COPIES = 3  # selection, cut and unit vectors, of each row at each cut of a batch
 DENSE_COPIES = 4  # pooled logits, weights, unit vectors and their gradients, of each row of a batch
 QUEUE_ENTRY_BYTES = 6  # term id and half-precision weight
 
@@ -146,8 +147,13 @@ def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, ha
         learning=learning,
         weights_bytes=weights_bytes,
         activations_bytes=int(_activations(model, phase, images) * (HALF / SINGLE if half_precision else 1)),
-        vectors_bytes=DENSE_COPIES * SINGLE * rows * width,
+        vectors_bytes=(DENSE_COPIES + CUT_COPIES * _cuts(phase)) * SINGLE * rows * width,
     )
+
+
+def _cuts(phase: Phase) -> int:
+    """How many different cuts of the vectors the objectives compare."""
+    return len({cut for objective in phase.objectives for cut in getattr(objective, "cuts", ())})
 
 
 def _tower_parameters(model: TwoTowers) -> list[torch.nn.Parameter]:

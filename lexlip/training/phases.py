@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lexlip.data.examples import ExampleSettings
-from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.momentum import MomentumSettings
 from lexlip.objectives.views import Views
 
@@ -78,4 +77,4 @@ class Phase:
     @property
     def follows_teacher(self) -> bool:
         """Whether an objective learns from a dense teacher."""
-        return any(isinstance(objective, Distillation) for objective in self.objectives)
+        return any(getattr(objective, "follows_teacher", False) for objective in self.objectives)

@@ -1,5 +1,6 @@
 """A training run as one readable object: model, vocabulary, phases."""
 
+import copy
 import hashlib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -42,7 +43,8 @@ class Run:
         phases: one after the other.
         seed: of weights, order, augmentation and masks.
         shuffle_rows: rows that each worker mixes beyond the shuffling of whole units.
-        teacher: folder of a finished dense model, for phases that follow one.
+        teacher: folder of a finished dense model, for phases that follow one. Not part of the fingerprint: the model
+            in it has its own.
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
     """
 
@@ -53,7 +55,7 @@ class Run:
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     seed: int = 0
     shuffle_rows: int = 1024
-    teacher: str | None = field(default=None, metadata=ADDED_LATER)
+    teacher: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
@@ -90,21 +92,29 @@ class Run:
         """The dense model that phases follow, in evaluation mode and without gradients; None when none does.
 
         Raises:
-            ModelError: a phase follows a teacher and the run has none, or the reverse, or it is no dense model.
+            ModelError: a phase follows a teacher and the run has none, or the reverse; it is no dense model, or its
+                towers do not take the phase's images or captions.
             VocabularyError: the teacher was trained with another vocabulary.
         """
-        following = [phase.name for phase in self.phases if phase.follows_teacher]
+        following = [phase for phase in self.phases if phase.follows_teacher]
         if self.teacher is None:
             if following:
                 raise ModelError(
-                    f"run {self.name!r}: phase {following[0]} follows a dense teacher; give --teacher, the folder of a "
-                    "dense model trained on the same data"
+                    f"run {self.name!r}: phase {following[0].name} follows a dense teacher; give --teacher, the folder "
+                    "of a dense model trained on the same data"
                 )
             return None
         if not following:
             raise ModelError(f"run {self.name!r}: no phase follows a teacher; leave --teacher out")
         teacher = DenseCLIP.from_pretrained(self.teacher)
         teacher.vocabulary.require_same(vocabulary.fingerprint, f"the student of {self.teacher}")
+        for phase in following:
+            copy.deepcopy(teacher).set_image_size(phase.image_size)
+            if phase.examples.text_tokens > teacher.text_tower.positions:
+                raise ModelError(
+                    f"{self.teacher}: a teacher of {teacher.text_tower.positions} text positions, and phase "
+                    f"{phase.name} has captions of {phase.examples.text_tokens} tokens"
+                )
         return teacher.requires_grad_(False)
 
 

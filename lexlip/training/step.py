@@ -3,6 +3,7 @@
 Shapes: N images, C captions an image, B = N * C captions, L text tokens, S pixels a side.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -72,7 +73,7 @@ class PhaseTrainer:
         teacher: a finished dense model in evaluation mode on the same device, for objectives that follow one.
 
     Raises:
-        ModelError: the phase's images or captions do not fit the towers, the teacher's included.
+        ModelError: the phase's images or captions do not fit the towers.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class PhaseTrainer:
                 "batch norms would take apart and count twice; set freeze_batch_norm, or use a tower without them"
             )
         self.model, self.phase, self.steps, self.seed = model, phase, steps, seed
-        self.teacher = teacher if phase.follows_teacher else None
-        if self.teacher is not None:
+        self.teacher: DenseCLIP | None = None
+        if teacher is not None and phase.follows_teacher:
+            # A copy: positions interpolated from phase to phase would not be those of a run that was resumed.
+            self.teacher = copy.deepcopy(teacher)
             self.teacher.set_image_size(phase.image_size)
         phase_loss = PhaseLoss(model, phase)
         self.loss: nn.Module = phase_loss
@@ -124,7 +127,7 @@ class PhaseTrainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)
         self.optimiser.step()
         self.schedule.step()
-        # Batch norms count their own worker's rows; averaged, all workers hold one model, as the checkpoint says.
+        # Batch norms and the worth of terms follow their own worker's rows; averaged, all workers hold one model.
         average_over_workers([value for name, value in self.model.named_buffers() if name.endswith(STATISTICS)])
         if self.momentum is not None:
             self.momentum.follow(self.model)
@@ -142,8 +145,12 @@ class PhaseTrainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues from `state`, strictly."""
-        self.model.load_state_dict(state["model"], strict=True)
+        """Continues from `state`, strictly.
+
+        Raises:
+            ModelError: it was written by another version of this program.
+        """
+        load_weights(self.model, state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         if self.momentum is not None:
@@ -152,9 +159,25 @@ class PhaseTrainer:
 
     def _halved(self, batch: Batch) -> Batch:
         pixels = functional.interpolate(batch.pixels_N3SS.float(), scale_factor=HALF, mode="area")
-        if not self.model.image_tower.accepts(pixels.shape[-1]):
+        towers = [model.image_tower for model in (self.model, self.teacher) if model is not None]
+        if not all(tower.accepts(pixels.shape[-1]) for tower in towers):
             pixels = functional.interpolate(pixels, size=batch.pixels_N3SS.shape[-2:], mode="bilinear")
         return Batch(**{**vars(batch), "pixels_N3SS": pixels})
+
+
+def load_weights(model: LexLIP | DenseCLIP, weights: Mapping[str, Tensor]) -> None:
+    """Takes the weights of a checkpoint, strictly.
+
+    Raises:
+        ModelError: it was written by another version of this program.
+    """
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the last checkpoint does not fit this version's model ({error}); move the .training folder away to "
+            "start again"
+        ) from error
 
 
 def to_batch(examples: Mapping[str, np.ndarray], pad_id: int, device: torch.device | str) -> Batch:

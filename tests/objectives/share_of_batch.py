@@ -16,13 +16,17 @@ from torch.nn.parallel import DistributedDataParallel
 from lexlip.model.saving import load_model
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.cut_contrastive import CutContrastive
+from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.flops import Flops
+from lexlip.objectives.gathering import average_over_workers
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumEncoder, MomentumSettings
+from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.views import Batch
 from lexlip.training.optimiser import freeze
 from lexlip.training.phases import Phase
-from lexlip.training.step import PhaseLoss, PhaseTrainer, to_batch
+from lexlip.training.step import STATISTICS, PhaseLoss, PhaseTrainer, to_batch
 
 HEALTH = ("terms", "used_terms", "top_share")
 # Figures that each worker takes of its own rows.
@@ -42,6 +46,7 @@ PHASES = {
             rows_at_once=3,
             **COMMON,
         ),
+        Phase("taught", (CutContrastive((TermCut(20, 10),)), Distillation((TermCut(20, 10),))), **COMMON),
     ),
     "clip": (Phase("momentum", (MomentumContrastive(), InBatchContrastive()), momentum=MomentumSettings(), **COMMON),),
 }
@@ -57,10 +62,13 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
             loss: nn.Module = PhaseLoss(model, phase)
             if world > 1:
                 loss = DistributedDataParallel(loss, find_unused_parameters=True, broadcast_buffers=False)
+            teacher = load_model(folder / "clip") if phase.follows_teacher else None
             width = len(model.vocabulary) if kind == "lexlip" else 16
             momentum = MomentumEncoder(model, phase.momentum, width).eval() if phase.momentum else None
             for part in ("first", "second"):  # the first batch fills the queues
-                total, watched = loss(own_batch(folder, part, model.vocabulary.pad_id, rank, world), 0.5, momentum)
+                batch = own_batch(folder, part, model.vocabulary.pad_id, rank, world)
+                total, watched = loss(batch, 0.5, momentum, teacher)
+                average_over_workers([value for name, value in model.named_buffers() if name.endswith(STATISTICS)])
             total.backward()
             results[f"{kind} {phase.name} losses"] = {
                 name: value for name, value in watched.items() if name not in OWN_ROWS
@@ -71,13 +79,17 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
     return results
 
 
-def weights_after_a_step(folder: Path, rank: int, world: int) -> dict[str, Tensor]:
-    """The model with batch norms after one step of training, running statistics included."""
-    phase = PHASES["clip"][0]
-    trainer = PhaseTrainer(load_model(folder / "batch-norm"), phase, steps=1, seed=0)
-    trainer.loss = DistributedDataParallel(trainer.loss, find_unused_parameters=True, broadcast_buffers=False)
-    trainer.step(own_batch(folder, "first", trainer.model.vocabulary.pad_id, rank, world))
-    return trainer.model.state_dict()
+def weights_after_a_step(folder: Path, rank: int, world: int) -> dict[str, dict[str, Tensor]]:
+    """A dense model with batch norms and a lexicon model after one step of training, all that they follow included."""
+    weights = {}
+    for name, phase in (("batch-norm", PHASES["clip"][0]), ("lexlip", PHASES["lexlip"][-1])):
+        teacher = load_model(folder / "clip") if phase.follows_teacher else None
+        trainer = PhaseTrainer(load_model(folder / name), phase, steps=1, seed=0, teacher=teacher)
+        if world > 1:
+            trainer.loss = DistributedDataParallel(trainer.loss, find_unused_parameters=True, broadcast_buffers=False)
+        trainer.step(own_batch(folder, "first", trainer.model.vocabulary.pad_id, rank, world))
+        weights[name] = trainer.model.state_dict()
+    return weights
 
 
 def own_batch(folder: Path, part: str, pad_id: int, rank: int, world: int) -> Batch:

@@ -55,12 +55,18 @@ def test_two_workers_are_one(results: tuple[Results, list[Results]], tmp_path: P
     # What was compared is all there is to compare.
     losses = {name for part, values in whole.items() if part.endswith("losses") for name in values}
     masked = {"self_masked_lm", "text_bottleneck", "image_bottleneck"}
-    assert losses == masked | {"contrastive", "momentum_contrastive", "flops_image", "flops_text", "loss"}
+    contrastive = {"contrastive", "momentum_contrastive", "cut_contrastive", "distillation", "cut_distillation"}
+    assert losses == masked | contrastive | {"flops_image", "flops_text", "loss"}
     learning = {name.split(".")[0] for name in whole["lexlip bottleneck gradients"]}
     assert learning == {"image_tower", "text_tower", "text_head", "image_bridge", "image_head", "decoder"}
     assert "log_temperature" in whole["clip momentum gradients"]
-    # After a step all workers hold one and the same model, statistics of batch norms included.
+    # After a step all workers hold one and the same model, what they follow included.
     left, right = (torch.load(tmp_path / f"weights-{rank}.pt") for rank in range(WORKERS))
-    assert any("running_var" in name for name in left)
-    assert any("running_square" in name for name in left)
-    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert any("running_var" in name for name in left["batch-norm"])
+    for kind, weights in left.items():
+        assert all(torch.equal(value, right[kind][name]) for name, value in weights.items())
+    # The worth of terms is that of the whole batch, too.
+    one = runpy.run_path(str(SCRIPT))["weights_after_a_step"](tmp_path, 0, 1)["lexlip"]
+    for name in ("term_worth.image_running_square", "term_worth.text_running_square"):
+        assert one[name].any()
+        torch.testing.assert_close(left["lexlip"][name], one[name])

@@ -1,6 +1,7 @@
 """The stream of training examples: every row once an epoch, in an order that follows from seed, epoch and rank."""
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,12 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray.data
+from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
 from lexlip.data.examples import ExampleBuilder, ExampleSettings
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.data.sources import PairSource, open_pairs
 from lexlip.errors import DataError
 from lexlip.vocabulary import Vocabulary
+from pipelines.paced_scheduling import STEP_SECONDS, PacedScheduling
 from pipelines.training_stream import ExampleStream, StreamShare
 
 MakeStream = Callable[..., ExampleStream]
@@ -123,3 +127,24 @@ def test_a_file_that_has_gone_is_named(make_stream: MakeStream, scenes: Path, tm
     shutil.rmtree(tmp_path / "scenes")
     with pytest.raises(DataError, match=str(tmp_path)):
         batches_of(make_stream(source), 0)
+
+
+def test_reading_that_is_ahead_leaves_the_cores_to_training(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[float] = []
+
+    class Counted(PacedScheduling):
+        def on_execution_step(self, executor: StreamingExecutor) -> None:
+            super().on_execution_step(executor)
+            turns.append(time.perf_counter())
+
+    stream = make_stream()
+    batches_of(stream, 0)  # whoever streams examples paces the scheduling
+    context = ray.data.DataContext.get_current()
+    assert context.custom_execution_callback_classes.count(PacedScheduling) == 1
+    monkeypatch.setattr(context, "custom_execution_callback_classes", [Counted, PacedScheduling])
+    for _ in batches_of(stream, 1):
+        time.sleep(0.05)
+    assert len(turns) > 2
+    assert all(later - earlier >= STEP_SECONDS for earlier, later in pairwise(turns))
