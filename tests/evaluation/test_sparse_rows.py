@@ -28,3 +28,12 @@ def test_a_cut_keeps_the_heaviest_and_gives_unit_length() -> None:
     assert [cut.row(number).terms.tolist() for number in range(3)] == [[1, 7], [], [0, 2]]
     np.testing.assert_allclose(cut.row(0).weights, [0.6, 0.8], atol=1e-6)
     np.testing.assert_allclose(cut.row(2).weights, [0.5**0.5] * 2, atol=1e-6)
+
+
+def test_a_cut_by_worth_keeps_what_the_vectors_themselves_would_keep() -> None:
+    worth = np.array([0.1, 1.0, 1.0, 1.0, 5.0, 1.0, 1.0, 0.2], np.float32)
+    cut = SparseRows.of_vectors(VECTORS).cut(2, worth)
+    assert [cut.row(number).terms.tolist() for number in range(3)] == [[1, 4], [], [0, 2]]
+    for number, vector in enumerate(VECTORS):
+        assert cut.row(number).terms.tolist() == vector.top(2, worth).terms.tolist()
+    np.testing.assert_allclose(cut.row(0).weights, np.array([0.6, 0.2]) / np.hypot(0.6, 0.2), atol=1e-6)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from lexlip.errors import ModelError, VocabularyError
-from lexlip.model.building import ModelSettings, build_clip
+from lexlip.model.building import ModelSettings, build_clip, build_lexlip
 from lexlip.model.clip import DenseCLIP
 from lexlip.objectives.distillation import Distillation
 from lexlip.training.estimate import estimate_run
+from lexlip.training.optimiser import freeze
 from lexlip.training.phases import Phase
 from lexlip.training.run import Run
+from lexlip.training.runs import find_run
 from lexlip.vocabulary import Vocabulary
 
 
@@ -57,3 +59,21 @@ def test_paths_are_made_absolute_and_memory_is_counted(run: Run, folder: Path, m
     untaught = replace(run, phases=(replace(run.phases[0], objectives=()),))
     alone = estimate_run(untaught, 300, 100, 1, half_precision=False).phases[0]
     assert taught.weights_bytes > alone.weights_bytes
+
+
+def test_the_distilled_run_ends_with_heads_that_learn_alone() -> None:
+    run, untaught = find_run("flickr8k-cpu-distilled"), find_run("flickr8k-cpu")
+    assert [phase.name for phase in run.phases] == [*(phase.name for phase in untaught.phases), "heads"]
+    assert run.phases[:3] == untaught.phases[:3]
+    assert [phase.follows_teacher for phase in run.phases] == [False] * 3 + [True] * 3
+    assert not any(phase.momentum for phase in run.phases if phase.follows_teacher)
+
+
+def test_a_phase_with_all_towers_frozen_teaches_the_heads_only(
+    run: Run, tiny_model_settings: ModelSettings, vocabulary: Vocabulary
+) -> None:
+    model = build_lexlip(tiny_model_settings, vocabulary)
+    stages, layers = len(model.image_tower.stages()), len(model.text_tower.layers())
+    freeze(model, replace(run.phases[0], frozen_image_stages=stages, frozen_text_layers=layers))
+    learning = {name.split(".")[0] for name, value in model.named_parameters() if value.requires_grad}
+    assert learning == {"image_bridge", "image_head", "text_head", "decoder"}
