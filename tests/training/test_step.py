@@ -255,19 +255,24 @@ def test_image_keys_are_stable_and_never_the_mark_of_an_empty_queue_entry() -> N
     assert image_key("photo 7.jpg") in keys
 
 
-def test_a_phase_that_follows_a_teacher_learns_from_it_at_its_own_resolution(
+def test_a_phase_that_follows_a_teacher_learns_from_a_copy_at_its_own_resolution(
     tiny_model_settings: ModelSettings, vocabulary: Vocabulary, bottleneck_phase: Phase, batch_of: BatchOf
 ) -> None:
     objectives = (InBatchContrastive(), Distillation((TermCut(20, 10),)))
     phase = replace(bottleneck_phase, objectives=objectives)
-    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    larger = replace(tiny_model_settings.preprocessing, size=96)
+    settings = replace(
+        tiny_model_settings, image=replace(tiny_model_settings.image, image_size=96), preprocessing=larger
+    )
+    teacher = build_clip(settings, vocabulary).eval().requires_grad_(False)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     trainer = PhaseTrainer(build_lexlip(tiny_model_settings, vocabulary), phase, steps=30, seed=0, teacher=teacher)
     batch = batch_of(0)
     losses = [trainer.step(batch)["distillation"].item() for _ in range(30)]
     assert losses[-1] < 0.7 * losses[0]
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
-    assert teacher.preprocessing.size == phase.image_size
+    assert trainer.teacher is not None
+    assert (trainer.teacher.preprocessing.size, teacher.preprocessing.size) == (phase.image_size, 96)
     # A phase without such an objective leaves the teacher alone.
     other = PhaseTrainer(build_lexlip(tiny_model_settings, vocabulary), bottleneck_phase, 4, 0, teacher)
     assert other.teacher is None
