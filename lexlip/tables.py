@@ -40,6 +40,10 @@ class LexiconVector:
     def __len__(self) -> int:
         return len(self.terms)
 
+    def heaviest(self, count: int) -> np.ndarray:
+        """Positions of the `count` heaviest terms, heaviest first, ties by lower term id."""
+        return np.lexsort((self.terms, -self.weights))[:count]
+
     def top(self, count: int, worth_V: np.ndarray | None = None) -> "LexiconVector":
         """The `count` heaviest terms, ties by lower term id, still in ascending order of terms.
 

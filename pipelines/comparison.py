@@ -23,9 +23,10 @@ from lexlip.report.results import (
 )
 from pipelines.caption_search import CaptionSearch, caption_search
 from pipelines.compared_sides import Rivals
-from pipelines.comparison_corpus import ComparisonCorpus, kept_array, make_corpus
+from pipelines.comparison_corpus import ComparisonCorpus, make_corpus
 from pipelines.comparison_examples import choose_examples
 from pipelines.comparison_settings import ALL_SKIPPABLE, HITS, CompareSettings
+from pipelines.corpus_arrays import kept_array
 from pipelines.evaluate import evaluate_encoded
 from pipelines.faiss_rivals import faiss_systems, one_thread
 from pipelines.kept_timing import kept_latencies

@@ -33,7 +33,8 @@ class ServeSettings:
         replicas: replicas of every shard deployment; two let one die without a failed request.
         encoder_replicas: replicas of the text and of the image encoder.
         gateway_replicas: replicas of the gateway; while its only one is started again, requests wait.
-        threads: searches that a shard replica runs at a time, and threads a search over several shards may use.
+        threads: searches too long for the event loop that a shard replica runs at a time, and threads a search over
+            several shards may use.
         cpus: CPUs reserved per replica with Ray's scheduler; below one because replicas mostly wait.
         deadline_ms: how long a query waits for a shard before it answers without it.
         encode_deadline_ms: how long a query waits for its encoder before it is refused with 503.

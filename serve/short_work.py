@@ -37,13 +37,10 @@ class ShortWork:
         """What `work()` makes, on the event loop or in a thread."""
         if self._usual_ms < SHORT_MS and not self._in_threads:
             return self._timed(work)
-        return await self._in_thread(lambda: self._timed(work))
+        return await self.run_unusual(lambda: self._timed(work))
 
     async def run_unusual(self, work: Callable[[], Made]) -> Made:
         """The same for work that may take long whatever was usual: always in a thread, and not counted."""
-        return await self._in_thread(work)
-
-    async def _in_thread(self, work: Callable[[], Made]) -> Made:
         self._in_threads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

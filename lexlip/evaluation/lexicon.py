@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -34,8 +32,8 @@ def top_terms_in_captions(
 def readable_terms(vector: LexiconVector, captions: Sequence[str], vocabulary: Vocabulary) -> str:
     """The ten heaviest terms of an image, heaviest first; those that occur in its captions in capitals."""
     written = _written_terms(captions, vocabulary)
-    order = np.lexsort((vector.terms, -vector.weights))[:READ_TERMS]
-    names = [(vocabulary.term_of(int(term)), int(term) in written) for term in vector.terms[order]]
+    heaviest = vector.terms[vector.heaviest(READ_TERMS)]
+    names = [(vocabulary.term_of(int(term)), int(term) in written) for term in heaviest]
     return " ".join(name.upper() if known else name for name, known in names)
 
 

@@ -139,7 +139,7 @@ class LexLIP(TwoTowers):
 
     def decode(self, vector: LexiconVector, count: int = 10) -> list[tuple[str, float]]:
         """The `count` heaviest terms with their weights, heaviest first."""
-        order = np.lexsort((vector.terms, -vector.weights))[:count]
+        order = vector.heaviest(count)
         return [(self.vocabulary.term_of(int(vector.terms[at])), float(vector.weights[at])) for at in order]
 
     def explain(self, query: str | LexiconVector, image: LexiconVector) -> list[TermShare]:

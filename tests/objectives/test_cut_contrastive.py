@@ -63,12 +63,12 @@ def test_what_is_compared_in_training_is_what_encoding_makes(lexlip: LexLIP, bat
         assert (row > 0).sum() == 5
 
 
-def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> None:
     views, terms = Views(lexlip, batch, 1.0), len(lexlip.vocabulary)
     generator = torch.Generator().manual_seed(0)
     worth = TermWorth(terms)
     worth.follow(torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator))
-    monkeypatch.setattr(lexlip, "term_worth", worth)
+    lexlip.term_worth = worth
     expected = [
         contrastive_loss(
             normalised(loop_most_worthwhile(views.image_vectors_NX, image, worth.of_image_terms())),

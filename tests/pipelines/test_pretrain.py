@@ -24,6 +24,7 @@ from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import load_model
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
@@ -177,3 +178,13 @@ def test_missing_data_is_one_line_and_status_two(tmp_path: Path) -> None:
     assert ended.stderr.strip().splitlines()[-1] == "error: nowhere/*.parquet: no file matches this pattern"
     assert "Traceback" not in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_teacher_that_does_not_fit_is_said_before_the_folder_belongs_to_the_run(
+    run: Run, scenes: Path, tmp_path: Path, tiny_lexlip: Path
+) -> None:
+    taught = replace(run, phases=(replace(run.phases[0], objectives=(Distillation(),)),))
+    for teacher, reason in ((None, "give --teacher"), (str(tiny_lexlip), "holds a 'lexlip' model, not 'clip'")):
+        with pytest.raises(ModelError, match=reason):
+            train(replace(taught, teacher=teacher), str(scenes), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
