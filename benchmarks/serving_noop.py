@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 
+from serve.hops import REPLICA_ENVIRONMENT, cheap
+
 EMPTY = b"x" * 2000  # about what a shard answers
 
 
@@ -24,16 +26,16 @@ class NoopGateway:
     """`/noop` answers by itself; `/graph` makes the hops of a search: one, then one to every shard at a time."""
 
     def __init__(self, encoder: Any, *shards: Any) -> None:
-        self._encoder = encoder.options(_by_reference=False)
-        self._shards = [shard.options(_by_reference=False) for shard in shards]
+        self._encoder = cheap(encoder).answer
+        self._shards = [cheap(shard).answer for shard in shards]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return noop_api(self)
 
     async def hops(self) -> None:
         """The hops of one search."""
-        await self._encoder.answer.remote(EMPTY)
-        calls = [shard.answer.remote(EMPTY) for shard in self._shards]
+        await self._encoder.remote(EMPTY)
+        calls = [shard.remote(EMPTY) for shard in self._shards]
         await asyncio.gather(*(_finish(call) for call in calls))
 
 
@@ -62,7 +64,7 @@ def noop_api(gateway: NoopGateway | None = None) -> FastAPI:
 def noop_application(shards: int, replicas: int) -> serve.Application:
     """The graph of the service: one gateway, one leaf for the encoder, and for every shard one with `replicas`."""
     options: dict[str, Any] = {
-        "ray_actor_options": {"num_cpus": 0.05},
+        "ray_actor_options": {"num_cpus": 0.05, "runtime_env": REPLICA_ENVIRONMENT},
         "max_ongoing_requests": 1024,
         "logging_config": {"enable_access_log": False},
     }

@@ -17,6 +17,7 @@ from lexlip.index.manifest import read_manifest
 from lexlip.storage import locate
 from serve.encoders import ImageEncoder, TextEncoder
 from serve.gateway import Gateway
+from serve.hops import REPLICA_ENVIRONMENT
 from serve.priority import giving_way
 from serve.settings import ServeSettings, key_digest
 from serve.shards import ShardReplica
@@ -49,7 +50,7 @@ def lexlip(args: dict[str, str]) -> serve.Application:
         compile_kernels(settings.index, manifest.shards[0].shard)
     groups = max(1, math.ceil(len(manifest.shards) / settings.shards_per_replica))
     options: dict[str, Any] = {
-        "ray_actor_options": {"num_cpus": settings.cpus},
+        "ray_actor_options": {"num_cpus": settings.cpus, "runtime_env": REPLICA_ENVIRONMENT},
         "max_ongoing_requests": settings.capacity,
         # A replica that cannot start will not start the tenth time either: say so early.
         "max_constructor_retry_count": 2,
@@ -60,7 +61,7 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     }
     on_encoder = {**options, "num_replicas": settings.encoder_replicas}
     if settings.device != "cpu":
-        on_encoder["ray_actor_options"] = {"num_cpus": settings.cpus, "num_gpus": 1}
+        on_encoder["ray_actor_options"] = {**options["ray_actor_options"], "num_gpus": 1}
     shard_replica = giving_way(ShardReplica)
     shards = [
         serve.deployment(name=f"shard-{group}", num_replicas=settings.replicas, **options)(shard_replica).bind(

@@ -25,28 +25,28 @@ class Encoding:
 
     def __init__(self, text_encoder: Any, image_encoder: Any, deadline_s: float, remembered: int) -> None:
         """Args: `remembered` is how many encoded texts are kept, the least recently used one giving way."""
-        self._text_encoder = text_encoder
-        self._image_encoder = image_encoder
+        # A handle makes a new one for a method every time it is asked for it.
+        self._encode_text, self._encode_image = text_encoder.encode, image_encoder.encode
+        self._describe_text, self._describe_image = text_encoder.describe, image_encoder.describe
+        self._heat = image_encoder.heat
         self._deadline_s = deadline_s
         self._remembered = remembered
         self._memory: OrderedDict[str, LexiconVector] = OrderedDict()
 
     async def describe(self) -> ModelFacts:
         """The fingerprints of the served model; waits as long as the model takes to load."""
-        return await self._text_encoder.describe.remote()
+        return await self._describe_text.remote()
 
     async def check(self) -> None:
         """Raises `UnavailableError` when one of the encoders does not answer in time."""
-        await asyncio.gather(
-            self._call(self._text_encoder.describe.remote), self._call(self._image_encoder.describe.remote)
-        )
+        await asyncio.gather(self._call(self._describe_text.remote), self._call(self._describe_image.remote))
 
     async def text(self, text: str) -> LexiconVector:
         """The vector of a text, from memory when it was asked for before."""
         if text in self._memory:
             self._memory.move_to_end(text)
             return self._memory[text]
-        encoded = await self._call(lambda: self._text_encoder.encode.remote(text))
+        encoded = await self._call(lambda: self._encode_text.remote(text))
         if encoded.vector is None:
             raise QueryError(encoded.problem)
         self._memory[text] = encoded.vector
@@ -56,14 +56,14 @@ class Encoding:
 
     async def image(self, data: bytes) -> LexiconVector:
         """The vector of a picture. Raises `BadImage` when it cannot be decoded."""
-        encoded = await self._call(lambda: self._image_encoder.encode.remote(data))
+        encoded = await self._call(lambda: self._encode_image.remote(data))
         if encoded.vector is None:
             raise BadImage(encoded.problem)
         return encoded.vector
 
     async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
         """[rows, columns] float32, 0 to 1: where on a picture any of the terms is said."""
-        heat = await self._call(lambda: self._image_encoder.heat.remote(data, terms))
+        heat = await self._call(lambda: self._heat.remote(data, terms))
         if heat is None:
             raise BadImage("the stored picture cannot be decoded.")
         return heat

@@ -46,7 +46,9 @@ def group_words(
     A word that was said (`spoken`: words with their piece ids) takes all its pieces that the query has; a piece in two
     words belongs to the first. Every other term stands for itself.
     """
-    column_of = {int(term): column for column, term in enumerate(terms)}
+    # Plain numbers: numpy's cost more than the grouping.
+    all_terms, all_weights = terms.tolist(), weights.tolist()
+    column_of = {term: column for column, term in enumerate(all_terms)}
     taken: set[int] = set()
     words = []
     for word, pieces in spoken:
@@ -55,10 +57,10 @@ def group_words(
         )
         if columns:
             taken.update(columns)
-            words.append(QueryWord(word, columns, float(weights[list(columns)].sum())))
+            words.append(QueryWord(word, columns, sum(all_weights[column] for column in columns)))
     words.extend(
-        QueryWord(vocabulary.term_of(int(term)), (column,), float(weights[column]))
-        for column, term in enumerate(terms)
+        QueryWord(vocabulary.term_of(term), (column,), all_weights[column])
+        for column, term in enumerate(all_terms)
         if column not in taken
     )
     return sorted(words, key=lambda word: (-word.weight, word.columns))

@@ -35,20 +35,20 @@ class Reply:
 
 
 async def ask_all(
-    handles: Sequence[Any], method: str, arguments: tuple, deadline_s: float, on_retry: Callable[[], None]
+    methods: Sequence[Any], arguments: tuple, deadline_s: float, on_retry: Callable[[], None]
 ) -> list[Reply]:
-    """Calls one method of all deployments together, with the same deadline for each; never raises for one that fails.
+    """Calls a method of all deployments together, with the same deadline for each; never raises for one that fails.
 
     Args:
-        handles: Serve handles; every call goes to a replica that lives.
-        method: name of the remote method; arguments: what it is called with.
+        methods: of Serve handles, one of each deployment; every call goes to a replica that lives.
+        arguments: what they are called with.
         deadline_s: seconds until an unanswered call is cancelled and counted as timed out.
         on_retry: called for every call repeated after a replica died.
 
     Returns:
-        One reply per handle, in the order of `handles`.
+        One reply per method, in the order of `methods`.
     """
-    tasks = [asyncio.ensure_future(_call(getattr(handle, method), arguments, on_retry)) for handle in handles]
+    tasks = [asyncio.ensure_future(_call(method, arguments, on_retry)) for method in methods]
     await asyncio.wait(tasks, timeout=deadline_s)
     replies = []
     for number, task in enumerate(tasks):

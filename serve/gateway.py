@@ -14,6 +14,7 @@ from serve.api import build_api
 from serve.corpus import Corpus
 from serve.encoding import Encoding
 from serve.generations import GenerationKeeper
+from serve.hops import cheap
 from serve.metrics import GatewayMetrics
 from serve.service import SearchService
 from serve.settings import ServeSettings
@@ -29,17 +30,16 @@ class Gateway:
     async def __init__(  # type: ignore[misc]
         self, settings: ServeSettings, key_digest: bytes | None, text_encoder: Any, image_encoder: Any, *shards: Any
     ) -> None:
-        # By value: answers of a few kilobytes need no trip through the object store (2.9 ms -> 1.9 ms a hop).
-        by_value = [handle.options(_by_reference=False) for handle in (text_encoder, image_encoder, *shards)]
+        texts, images, *ranking = [cheap(handle) for handle in (text_encoder, image_encoder, *shards)]
         self._metrics = GatewayMetrics()
-        encoding = Encoding(by_value[0], by_value[1], settings.encode_deadline_ms / 1000, settings.cached_queries)
+        encoding = Encoding(texts, images, settings.encode_deadline_ms / 1000, settings.cached_queries)
         facts = await encoding.describe()
         self._keeper = GenerationKeeper(
             settings.index, lambda: Corpus.open(settings.index, facts), settings.kept_generations
         )
         vocabulary = Vocabulary.load(settings.model)
         vocabulary.require_same(facts.vocabulary_fingerprint, f"the model in {settings.model}")
-        self._service = SearchService(settings, vocabulary, self._keeper, encoding, by_value[2:], self._metrics)
+        self._service = SearchService(settings, vocabulary, self._keeper, encoding, ranking, self._metrics)
         self._guard = {"settings": settings, "key_digest": key_digest, "metrics": self._metrics}
         self._watcher = asyncio.create_task(self._watch_index(settings.swap_check_s))
 

@@ -73,4 +73,4 @@ def caption_facts(corpus: Corpus) -> CaptionFacts | None:
 
 async def _describe_shards(service: SearchService) -> list[Reply]:
     deadline_s = service.settings.deadline_ms / 1000
-    return await ask_all(service.shards, "describe", (), deadline_s, service.metrics.retries.inc)
+    return await ask_all(service.descriptions, (), deadline_s, service.metrics.retries.inc)

@@ -31,7 +31,7 @@ class Query:
     Attributes:
         terms: [T] int32, ascending. weights: [T] float32, positive.
         words: the terms as whole words, heaviest first.
-        said: what to look for in captions: terms of the vocabulary, and how much each counts.
+        text: what was asked in words; its words are looked for in captions, without it the terms of the vector.
         spoken: the words that were said, with their piece ids.
         excluded: words that no hit may show.
     """
@@ -39,7 +39,7 @@ class Query:
     terms: np.ndarray
     weights: np.ndarray
     words: tuple[QueryWord, ...]
-    said: LexiconVector
+    text: str | None = None
     spoken: tuple[tuple[str, tuple[int, ...]], ...] = ()
     excluded: tuple[ExcludedWord, ...] = ()
 
@@ -48,14 +48,10 @@ class Query:
 
 
 def query_of_vector(vocabulary: Vocabulary, vector: LexiconVector, text: str | None = None) -> Query:
-    """A query with an encoded vector; `text` is what it came from, if it was no picture.
-
-    Captions are searched for the words of the text or, for a picture, for the terms of its vector.
-    """
+    """A query with an encoded vector; `text` is what it came from, if it was no picture."""
     terms, weights = np.asarray(vector.terms, np.int32), np.asarray(vector.weights, np.float32)
-    said = vector if text is None else said_pieces(vocabulary, text)
     spoken = () if text is None else tuple(vocabulary.words_of(text))
-    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), said, spoken)
+    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), text, spoken)
 
 
 def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query:
@@ -82,7 +78,7 @@ def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query
     terms = np.array(sorted(weight_of), np.int32)
     weights = np.array([weight_of[int(term)] for term in terms], np.float32)
     words = tuple(group_words(vocabulary, terms, weights, spoken))
-    return Query(terms, weights, words, LexiconVector(terms, weights), tuple(spoken), tuple(excluded))
+    return Query(terms, weights, words, None, tuple(spoken), tuple(excluded))
 
 
 def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatistics | None, share: float) -> Query:
@@ -93,7 +89,9 @@ def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatist
     """
     if share == 0:
         return query
-    fused = fuse(LexiconVector(query.terms, query.weights), query.said, captions, share)
+    vector = LexiconVector(query.terms, query.weights)
+    said = vector if query.text is None else said_pieces(vocabulary, query.text)
+    fused = fuse(vector, said, captions, share)
     fields, terms = np.divmod(fused.terms, len(vocabulary))
     seen = int(np.searchsorted(fields, 1))
     words = group_words(vocabulary, terms[:seen], fused.weights[:seen], query.spoken)

@@ -27,9 +27,7 @@ from serve.schemas import (
     SearchAnswer,
     SearchOptions,
     ShardCounts,
-    TermWeight,
     WordsAnswer,
-    WordWeight,
 )
 from serve.settings import ServeSettings
 from serve.shards import ShardAnswer, ShardQuery, shards_of_group
@@ -63,7 +61,9 @@ class SearchService:
         self.vocabulary = vocabulary
         self.keeper = keeper
         self.encoding = encoding
-        self.shards = shards
+        # A handle makes a new one for a method every time it is asked for it.
+        self._searches = [shard.search for shard in shards]
+        self.descriptions = [shard.describe for shard in shards]
         self.metrics = metrics
 
     async def search_text(self, text: str, options: SearchOptions) -> SearchAnswer:
@@ -126,9 +126,8 @@ class SearchService:
         """A picture's own heaviest terms. Raises `UnknownImageError`."""
         corpus, position = self._find(identifier)
         vector = await asyncio.to_thread(corpus.vector, position, count)
-        return WordsAnswer(
-            id=identifier, terms=self._terms(vector.terms.tolist(), vector.weights.tolist()), generation=corpus.number
-        )
+        terms = self._terms(vector.terms.tolist(), vector.weights.tolist())
+        return WordsAnswer.model_validate({"id": identifier, "terms": terms, "generation": corpus.number})
 
     async def heat(self, identifier: str, word: str) -> HeatAnswer:
         """Where on a picture a word comes from. Raises `UnknownImageError`, `QueryError`, `BadImage`."""
@@ -204,7 +203,7 @@ class SearchService:
                 tuple(word.terms for word in query.excluded),
                 filters,
             )
-            replies = await ask_all(self.shards, "search", (asked,), max(remaining, 0.0), self.metrics.retries.inc)
+            replies = await ask_all(self._searches, (asked,), max(remaining, 0.0), self.metrics.retries.inc)
             answers = [reply.value for reply in replies if reply.outcome is Outcome.OK]
             problem = next((answer.problem for answer in answers if answer.problem), None)
             if problem:
@@ -243,22 +242,19 @@ class SearchService:
             raise UnknownImageError(f"the corpus has no picture with the id {identifier!r}.")
         return corpus, position
 
-    def _terms(self, terms: Sequence[int], weights: Sequence[float]) -> list[TermWeight]:
+    def _terms(self, terms: Sequence[int], weights: Sequence[float]) -> list[dict[str, Any]]:
         heaviest = sorted(zip(weights, terms, strict=True), key=lambda pair: (-pair[0], pair[1]))
-        return [TermWeight(term=self.vocabulary.term_of(int(term)), weight=float(weight)) for weight, term in heaviest]
+        return [{"term": self.vocabulary.term_of(term), "weight": weight} for weight, term in heaviest]
 
     def _echo(self, query: Query) -> dict[str, Any]:
-        term_of = self.vocabulary.term_of
+        # Plain values: pydantic makes its models of all of them at once sooner than each could be made here.
+        term_of, terms = self.vocabulary.term_of, query.terms.tolist()
         words = [
-            WordWeight(
-                word=word.word,
-                weight=word.weight,
-                terms=[term_of(int(query.terms[column])) for column in word.columns],
-            )
+            {"word": word.word, "weight": word.weight, "terms": [term_of(terms[column]) for column in word.columns]}
             for word in query.words
         ]
         words += [
-            WordWeight(word=word.word, weight=word.weight, terms=[term_of(term) for term in word.terms])
+            {"word": word.word, "weight": word.weight, "terms": [term_of(term) for term in word.terms]}
             for word in query.excluded
         ]
-        return {"terms": self._terms(query.terms.tolist(), query.weights.tolist()), "words": words}
+        return {"terms": self._terms(terms, query.weights.tolist()), "words": words}

@@ -33,12 +33,25 @@ from lexlip.index import (
 )
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from lexlip.model.lexlip import LexLIP
 
 SHARDS = 4
 TERMS_OF_AN_IMAGE = 24
 # An id is looked up, never opened: it may look like a path or hold any sign.
 ODD_ID = "../odd names/ä&#1?.jpg"
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass(frozen=True)
@@ -200,6 +213,20 @@ def cluster_url(ray_session: None, served_corpus: ServedCorpus) -> Iterator[str]
     serve.run(lexlip(arguments_of(served_corpus)), name="lexlip")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; skips when there is none."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+    )
+    if not CHROMIUM.exists():
+        pytest.skip("no browser: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,34 +15,6 @@ from serve.schemas import LARGEST_K
 if TYPE_CHECKING:
     from conftest import ServedCorpus
     from playwright.sync_api import Browser, Page
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# Where screenshots go when a person wants to see them.
-SCREENSHOTS = os.environ.get("LEXLIP_SCREENSHOTS")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium; skips when there is none."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-    )
-    if not CHROMIUM.exists():
-        pytest.skip("no browser: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -93,8 +64,6 @@ def test_searching_as_one_types_weighing_words_and_coming_back_by_address(page: 
     page.locator("#chips .chip").first.wait_for()
     page.wait_for_load_state("networkidle")
     assert shown(page) == changed
-    if SCREENSHOTS:
-        page.screenshot(path=f"{SCREENSHOTS}/test-page.png")
 
 
 def test_a_picture_shows_its_words_where_they_are_and_what_is_like_it(page: Page) -> None:
