@@ -70,6 +70,8 @@ def train_worker(task: WorkerTask) -> None:
     teacher = run.load_teacher(task.vocabulary)
     if teacher is not None:
         teacher = teacher.to(model.device)
+        if run.towers_of_teacher:
+            model.take_towers(teacher)
     state = _last_state()
     last_phase, last_epoch = (state["phase"], state["epoch"]) if state else (0, -1)
     problems: dict[str, str] = dict(state["problems"]) if state else {}

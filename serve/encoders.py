@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,11 @@ DECODING_THREADS = 2
 
 @dataclass(frozen=True)
 class Encoded:
-    """A lexicon vector, or the reason why there is none."""
+    """A lexicon vector, or the reason why there is none; and what the forward pass of its batch took."""
 
     vector: LexiconVector | None = None
     problem: str | None = None
+    forward_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,17 @@ class _Encoder:
     async def _run(
         self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]
     ) -> list[Encoded]:
-        started = time.perf_counter()
-        outcomes = await self._forward_pass.run(partial(encode_each, forward, items))
+        outcomes = await self._forward_pass.run(partial(self._timed, forward, items))
         self._metrics.batch.observe(len(items))
-        self._metrics.forward.observe((time.perf_counter() - started) * 1000)
+        self._metrics.forward.observe(outcomes[0].forward_ms)
         return outcomes
+
+    @staticmethod
+    def _timed(forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]) -> list[Encoded]:
+        started = time.perf_counter()
+        outcomes = encode_each(forward, items)
+        forward_ms = (time.perf_counter() - started) * 1000
+        return [replace(outcome, forward_ms=forward_ms) for outcome in outcomes]
 
 
 class TextEncoder(_Encoder):

@@ -12,8 +12,11 @@ from ray.serve.exceptions import BackPressureError
 
 from lexlip.errors import BadImage, LexLIPError, QueryError
 from lexlip.tables import LexiconVector
+from serve.clock import StageClock
 from serve.encoders import ModelFacts
 from serve.fanout import DEATHS
+
+FORWARD = "forward"  # the stage that encoders measure: a forward pass, without the call and the decoding around it
 
 
 class UnavailableError(LexLIPError):
@@ -41,7 +44,7 @@ class Encoding:
         """Raises `UnavailableError` when one of the encoders does not answer in time."""
         await asyncio.gather(self._call(self._describe_text.remote), self._call(self._describe_image.remote))
 
-    async def text(self, text: str) -> LexiconVector:
+    async def text(self, text: str, clock: StageClock) -> LexiconVector:
         """The vector of a text, from memory when it was asked for before."""
         if text in self._memory:
             self._memory.move_to_end(text)
@@ -49,16 +52,18 @@ class Encoding:
         encoded = await self._call(lambda: self._encode_text.remote(text))
         if encoded.vector is None:
             raise QueryError(encoded.problem)
+        clock.elsewhere(FORWARD, encoded.forward_ms)
         self._memory[text] = encoded.vector
         if len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
         return encoded.vector
 
-    async def image(self, data: bytes) -> LexiconVector:
+    async def image(self, data: bytes, clock: StageClock) -> LexiconVector:
         """The vector of a picture. Raises `BadImage` when it cannot be decoded."""
         encoded = await self._call(lambda: self._encode_image.remote(data))
         if encoded.vector is None:
             raise BadImage(encoded.problem)
+        clock.elsewhere(FORWARD, encoded.forward_ms)
         return encoded.vector
 
     async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:

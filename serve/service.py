@@ -69,7 +69,7 @@ class SearchService:
     async def search_text(self, text: str, options: SearchOptions) -> SearchAnswer:
         """Pictures for words."""
         clock = StageClock()
-        vector = await self.encoding.text(text)
+        vector = await self.encoding.text(text, clock)
         query = query_of_vector(self.vocabulary, vector, text)
         clock.lap("encode")
         return await self._answer(query, QueryAnswer(text=text, **self._echo(query)), options, clock)
@@ -77,7 +77,7 @@ class SearchService:
     async def search_image(self, data: bytes, options: SearchOptions) -> SearchAnswer:
         """Pictures like an uploaded one. Raises `BadImage` when it cannot be decoded."""
         clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.image(data))
+        query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
         clock.lap("encode")
         return await self._answer(query, QueryAnswer(**self._echo(query)), options, clock)
 
@@ -101,14 +101,14 @@ class SearchService:
     async def encode_text(self, text: str) -> EncodeAnswer:
         """The lexicon vector of a text."""
         clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.text(text), text)
+        query = query_of_vector(self.vocabulary, await self.encoding.text(text, clock), text)
         clock.lap("encode")
         return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
 
     async def encode_image(self, data: bytes) -> EncodeAnswer:
         """The lexicon vector of an uploaded picture. Raises `BadImage`."""
         clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.image(data))
+        query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
         clock.lap("encode")
         return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
 
@@ -205,6 +205,8 @@ class SearchService:
             )
             replies = await ask_all(self._searches, (asked,), max(remaining, 0.0), self.metrics.retries.inc)
             answers = [reply.value for reply in replies if reply.outcome is Outcome.OK]
+            # The slowest shard's: the others were searched at the same time.
+            clock.elsewhere("engine", max((answer.engine_ms for answer in answers), default=0.0))
             problem = next((answer.problem for answer in answers if answer.problem), None)
             if problem:
                 raise QueryError(problem)

@@ -52,11 +52,15 @@ class ShardQuery:
 
 @dataclass(frozen=True)
 class ShardAnswer:
-    """A ranking, or the generation the replica has instead of the wanted one, or what is wrong with the query."""
+    """A ranking, or the generation the replica has instead of the wanted one, or what is wrong with the query.
+
+    `engine_ms` is what the engine took.
+    """
 
     generation: int
     ranking: Ranking | None = None
     problem: str | None = None
+    engine_ms: float = 0.0
 
 
 def shards_of_group(manifest: Manifest, group: int, groups: int) -> list[int]:
@@ -166,8 +170,9 @@ class ShardReplica:
             ranking = group.search(query, self._threads)
         except QueryError as error:
             return ShardAnswer(group.number, problem=str(error))
-        self._metrics.search.observe(max(1e-3, (time.perf_counter() - started) * 1000))
-        return ShardAnswer(group.number, ranking)
+        engine_ms = max(1e-3, (time.perf_counter() - started) * 1000)
+        self._metrics.search.observe(engine_ms)
+        return ShardAnswer(group.number, ranking, engine_ms=engine_ms)
 
     async def describe(self) -> dict:
         """Facts about this process: generation, shards, documents, own memory in bytes, whether torch was imported."""

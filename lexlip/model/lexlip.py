@@ -73,6 +73,11 @@ class LexLIP(TwoTowers):
         """Copies the text head's present weights, for example after a trained transform was loaded into it."""
         self.image_head = self.text_head.untied_copy()
 
+    def take_towers(self, other: TwoTowers) -> None:
+        """Copies the trained towers of another model; the image head starts from the word embeddings among them."""
+        super().take_towers(other)
+        self.start_image_head_from_text_head()
+
     def image_states(self, pixels_B3SS: Tensor) -> Tensor:
         """[B, T, D] image tokens in the width of the text tower."""
         return self.image_bridge(self.image_tokens(pixels_B3SS))

@@ -96,6 +96,19 @@ class TwoTowers(nn.Module):
         self.image_tower.checkpoint_activations(on)
         self.text_tower.checkpoint_activations(on)
 
+    def take_towers(self, other: "TwoTowers") -> None:
+        """Copies the trained towers of another model over the same vocabulary; they are used at its resolution.
+
+        Raises:
+            ModelError: its towers are others.
+        """
+        self.set_image_size(other.preprocessing.size)
+        for tower, source in ((self.image_tower, other.image_tower), (self.text_tower, other.text_tower)):
+            try:
+                tower.load_state_dict(source.state_dict())
+            except RuntimeError as error:
+                raise ModelError(f"the towers of the {other.kind} model do not fit this model's: {error}") from error
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
         """Loads a saved model, strictly, ready for use on `device`.

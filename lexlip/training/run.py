@@ -45,6 +45,7 @@ class Run:
         shuffle_rows: rows that each worker mixes beyond the shuffling of whole units.
         teacher: folder of a finished dense model, for phases that follow one. Not part of the fingerprint: the model
             in it has its own.
+        towers_of_teacher: the towers start as the teacher's, from dense to sparse, instead of as `model` says.
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
     """
 
@@ -56,6 +57,7 @@ class Run:
     seed: int = 0
     shuffle_rows: int = 1024
     teacher: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    towers_of_teacher: bool = field(default=False, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
@@ -98,13 +100,14 @@ class Run:
         """
         following = [phase for phase in self.phases if phase.follows_teacher]
         if self.teacher is None:
-            if following:
+            if following or self.towers_of_teacher:
+                what = f"phase {following[0].name} follows" if following else "the towers are those of"
                 raise ModelError(
-                    f"run {self.name!r}: phase {following[0].name} follows a dense teacher; give --teacher, the folder "
-                    "of a dense model trained on the same data"
+                    f"run {self.name!r}: {what} a dense teacher; give --teacher, the folder of a dense model trained on "
+                    "the same data"
                 )
             return None
-        if not following:
+        if not (following or self.towers_of_teacher):
             raise ModelError(f"run {self.name!r}: no phase follows a teacher; leave --teacher out")
         teacher = DenseCLIP.from_pretrained(self.teacher)
         teacher.vocabulary.require_same(vocabulary.fingerprint, f"the student of {self.teacher}")

@@ -53,6 +53,14 @@ def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: Served
         assert found[0] == found[1] == found[2]
 
 
+def test_a_forward_pass_is_a_stage_of_texts_that_are_not_remembered(client: httpx.Client) -> None:
+    first, again = (
+        client.get("/search", params={"q": "a text never asked before"}).json()["took_ms"] for _ in range(2)
+    )
+    assert first["forward"] > 0
+    assert "forward" not in again
+
+
 def test_words_find_what_the_index_finds(client: httpx.Client, served_corpus: ServedCorpus) -> None:
     answer = client.get("/search", params={"q": QUERY, "k": 7}).json()
 
@@ -60,7 +68,9 @@ def test_words_find_what_the_index_finds(client: httpx.Client, served_corpus: Se
     assert found_hits(answer) == expected_hits(served_corpus, vector, 7)
     assert answer["shards"] == {"total": served_corpus.shards, "ok": served_corpus.shards, "timed_out": 0, "failed": 0}
     assert answer["generation"] == served_corpus.open().manifest.generation
-    assert set(answer["took_ms"]) == {"encode", "search", "merge", "stored", "total"}
+    taken = answer["took_ms"]
+    assert taken.keys() - {"forward"} == {"encode", "search", "engine", "merge", "stored", "total"}
+    assert taken["total"] == pytest.approx(sum(taken.values()) - taken["total"], abs=0.01)
     assert {term["term"] for term in answer["query"]["terms"]} == {
         served_corpus.model.vocabulary.term_of(int(term)) for term in vector.terms
     }
