@@ -74,14 +74,12 @@ class Encoding:
         return heat
 
     async def _call(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        async def with_retry() -> Any:
-            try:
-                return await call()
-            except DEATHS:
-                return await call()
-
         try:
-            return await asyncio.wait_for(with_retry(), self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                try:
+                    return await call()
+                except DEATHS:
+                    return await call()
         except TimeoutError as error:
             raise UnavailableError(f"the encoder did not answer within {self._deadline_s:g} s.") from error
         except (*DEATHS, BackPressureError) as error:

@@ -84,7 +84,11 @@ class LexLIP(TwoTowers):
 
     def pool_image(self, pixels_B3SS: Tensor) -> Tensor:
         """[B, V] pooled logits of images; special terms are minus infinity."""
-        return self._words_only(self.image_head(self.image_states(pixels_B3SS)))
+        return self.pool_image_tokens(self.image_tokens(pixels_B3SS))
+
+    def pool_image_tokens(self, tokens_BTD: Tensor) -> Tensor:
+        """[B, V] pooled logits from the image tower's tokens, when they are at hand already."""
+        return self._words_only(self.image_head(self.image_bridge(tokens_BTD)))
 
     def pool_text(self, token_ids_BL: Tensor) -> Tensor:
         """[B, V] pooled logits of texts; special terms are minus infinity."""

@@ -21,6 +21,7 @@ from lexlip.objectives.term_cut import TermCut, most_worthwhile
 
 if TYPE_CHECKING:
     from lexlip.objectives.momentum import Keys
+    from lexlip.objectives.tower_memory import Remembered
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Views:
         keys: momentum keys of the batch and the queues, in phases that have them.
         rows_at_once: most images or captions whose activations exist at a time; None for all.
         teacher: a finished dense model on the same vocabulary, in runs that have one.
+        remembered: outputs of frozen towers for this batch, in phases that remember them.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Views:
         keys: "Keys | None" = None,
         rows_at_once: int | None = None,
         teacher: DenseCLIP | None = None,
+        remembered: "Remembered | None" = None,
     ) -> None:
         self.model = model
         self.batch = batch
@@ -77,6 +80,7 @@ class Views:
         self.keys = keys
         self.rows_at_once = rows_at_once
         self.teacher = teacher
+        self.remembered = remembered
         self._cut_unit_vectors: dict[TermCut, tuple[Tensor, Tensor]] = {}
 
     @property
@@ -96,11 +100,15 @@ class Views:
     @cached_property
     def image_pooled_NV(self) -> Tensor:
         """Pooled logits of the images."""
+        if self.remembered is not None:
+            return self.lexicon_model.pool_image_tokens(self.remembered.image_tokens_NTD)
         return in_parts(self.lexicon_model.pool_image, self.rows_at_once, self.batch.pixels_N3SS)
 
     @cached_property
     def text_pooled_BV(self) -> Tensor:
         """Pooled logits of the unmasked captions."""
+        if self.remembered is not None:
+            return self.lexicon_model.pool_text_states(self.remembered.text_states_BLD, self.batch.token_ids_BL)
         return in_parts(self.lexicon_model.pool_text, self.rows_at_once, self.batch.token_ids_BL)
 
     @cached_property
@@ -146,6 +154,9 @@ class Views:
     def teacher_unit_vectors(self) -> tuple[Tensor, Tensor]:
         """[N, X] and [B, X]: the teacher's vectors of images and captions, without gradient."""
         teacher, rows = self.dense_teacher, self.rows_at_once
+        if self.remembered is not None and self.remembered.teacher_vectors is not None:
+            images_NX, texts_BX = self.remembered.teacher_vectors
+            return normalised(images_NX), normalised(texts_BX)
         with torch.no_grad():
             return (
                 normalised(in_parts(teacher.image_vectors, rows, self.batch.pixels_N3SS)),

@@ -23,8 +23,11 @@ def freeze(model: TwoTowers, phase: Phase) -> None:
 
 
 def set_training_mode(model: TwoTowers, phase: Phase) -> None:
-    """Training mode; batch norms of frozen statistics stay in evaluation mode."""
+    """Training mode; batch norms of frozen statistics and towers that are remembered stay in evaluation mode."""
     model.train()
+    if phase.remember_towers:
+        model.image_tower.eval()
+        model.text_tower.eval()
     if phase.freeze_batch_norm:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -57,6 +57,8 @@ class Phase:
         rows_at_once: most images or captions of a worker that pass the towers at a time; a larger batch is computed in
             parts, with the gradients of the whole, at the price of a second forward pass. None takes the batch whole.
         checkpoint_activations: towers keep only the inputs of their blocks and compute the rest again.
+        remember_towers: outputs of both towers, all frozen, are computed once for each picture and caption and kept in
+            memory (see `tower_memory`); pictures must not be augmented.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Phase:
     freeze_batch_norm: bool = False
     rows_at_once: int | None = field(default=None, metadata=ADDED_LATER)
     checkpoint_activations: bool = field(default=False, metadata=ADDED_LATER)
+    remember_towers: bool = field(default=False, metadata=ADDED_LATER)
 
     @property
     def follows_teacher(self) -> bool:

@@ -103,8 +103,8 @@ class Run:
             if following or self.towers_of_teacher:
                 what = f"phase {following[0].name} follows" if following else "the towers are those of"
                 raise ModelError(
-                    f"run {self.name!r}: {what} a dense teacher; give --teacher, the folder of a dense model trained on "
-                    "the same data"
+                    f"run {self.name!r}: {what} a dense teacher; give --teacher, the folder of a dense model trained "
+                    "on the same data"
                 )
             return None
         if not (following or self.towers_of_teacher):

@@ -19,6 +19,7 @@ from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.gathering import average_over_workers
 from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
+from lexlip.objectives.tower_memory import TowerMemory
 from lexlip.objectives.views import Batch, Views
 from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
 from lexlip.training.phases import Phase
@@ -44,10 +45,12 @@ class PhaseLoss(nn.Module):
         progress: float,
         momentum: MomentumEncoder | None,
         teacher: DenseCLIP | None = None,
+        memory: TowerMemory | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss, and its parts beside what is worth watching (both detached)."""
         keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
-        views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher)
+        remembered = memory.recall(batch) if memory is not None else None
+        views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher, remembered)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
             parts |= objective(views)
@@ -100,6 +103,7 @@ class PhaseTrainer:
             # A copy: positions interpolated from phase to phase would not be those of a run that was resumed.
             self.teacher = copy.deepcopy(teacher)
             self.teacher.set_image_size(phase.image_size)
+        self.memory = _tower_memory(model, phase, self.teacher)
         phase_loss = PhaseLoss(model, phase)
         self.loss: nn.Module = phase_loss
         self.term_use = phase_loss.term_use
@@ -121,7 +125,7 @@ class PhaseTrainer:
             batch = self._halved(batch)
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, self.teacher)
+            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, self.teacher, self.memory)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)
@@ -163,6 +167,20 @@ class PhaseTrainer:
         if not all(tower.accepts(pixels.shape[-1]) for tower in towers):
             pixels = functional.interpolate(pixels, size=batch.pixels_N3SS.shape[-2:], mode="bilinear")
         return Batch(**{**vars(batch), "pixels_N3SS": pixels})
+
+
+def _tower_memory(model: LexLIP | DenseCLIP, phase: Phase, teacher: DenseCLIP | None) -> TowerMemory | None:
+    if not phase.remember_towers:
+        return None
+    towers = model.image_tower, model.text_tower
+    learning = any(parameter.requires_grad for tower in towers for parameter in tower.parameters())
+    varied = phase.examples.augment or phase.half_resolution_share > 0
+    if not isinstance(model, LexLIP) or learning or varied or phase.momentum is not None:
+        raise ModelError(
+            f"phase {phase.name}: remember_towers is for a lexicon model with all of both towers frozen, without a "
+            "momentum encoder, on pictures that are the same every time (examples.augment off, no half resolution)"
+        )
+    return TowerMemory(model, teacher)
 
 
 def load_weights(model: LexLIP | DenseCLIP, weights: Mapping[str, Tensor]) -> None:

@@ -45,6 +45,9 @@ def test_what_does_not_fit_is_said_before_training(
     assert alone.load_teacher(vocabulary) is None
     with pytest.raises(ModelError, match="no phase follows a teacher; leave --teacher out"):
         replace(alone, teacher=str(folder)).load_teacher(vocabulary)
+    with pytest.raises(ModelError, match="the towers are those of a dense teacher; give --teacher"):
+        replace(alone, towers_of_teacher=True).load_teacher(vocabulary)
+    assert replace(alone, towers_of_teacher=True, teacher=str(folder)).load_teacher(vocabulary) is not None
     with pytest.raises(ModelError, match="holds a 'lexlip' model, not 'clip'"):
         replace(run, teacher=str(tiny_lexlip)).load_teacher(vocabulary)
     other = Vocabulary(vocabulary.terms[:-1])

@@ -1,0 +1,87 @@
+"""What frozen towers make of each picture and caption, computed once and remembered.
+
+Shapes: N images, B captions, T image tokens, L text tokens, D width of a tower, X width of the teacher's vectors.
+
+Heads that learn on frozen towers see the same tokens in every epoch, and computing those takes most of a step. Kept in
+half precision they are a few hundred kilobytes a picture, which small data sets can afford: later epochs then cost a
+fraction of the first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.views import Batch
+
+Rows = dict[int | bytes, Tensor]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Outputs of the towers for one batch, in single precision and without gradient.
+
+    Attributes:
+        image_tokens_NTD, text_states_BLD: of the model's towers; states of padding are zero.
+        teacher_vectors: [N, X] and [B, X], the teacher's vectors of images and captions, where there is a teacher.
+    """
+
+    image_tokens_NTD: Tensor
+    text_states_BLD: Tensor
+    teacher_vectors: tuple[Tensor, Tensor] | None
+
+
+class TowerMemory:
+    """Outputs of the towers of a model, and of its teacher, by picture and caption.
+
+    Pictures are known by their key, captions by their tokens: a picture must come with the same pixels every time. An
+    interrupted phase goes on with an empty memory; what it computes again agrees to half precision.
+
+    Args:
+        model: its towers frozen and in evaluation mode.
+        teacher: a dense model in evaluation mode.
+    """
+
+    def __init__(self, model: LexLIP, teacher: DenseCLIP | None) -> None:
+        self.model, self.teacher = model, teacher
+        self._image_tokens: Rows = {}
+        self._text_states: Rows = {}
+        self._teacher_images: Rows = {}
+        self._teacher_texts: Rows = {}
+
+    @torch.no_grad()
+    def recall(self, batch: Batch) -> Remembered:
+        """The outputs for a batch; those of rows never seen before are computed."""
+        images = batch.image_keys_N.tolist()
+        lengths_B = (~self.model.text_padding(batch.token_ids_BL)).sum(dim=1).tolist()
+        ids = batch.token_ids_BL.cpu().numpy()
+        texts = [row[:length].tobytes() for row, length in zip(ids, lengths_B, strict=True)]
+        pixels, token_ids = batch.pixels_N3SS, batch.token_ids_BL
+        tokens = _rows(self._image_tokens, images, lambda rows: self.model.image_tokens(pixels[rows]))
+        states = _rows(self._text_states, texts, lambda rows: self.model.text_states(token_ids[rows]), lengths_B)
+        states_BLD = torch.zeros(*token_ids.shape, states[0].shape[-1], device=token_ids.device)
+        for row, state_LD in enumerate(states):
+            states_BLD[row, : len(state_LD)] = state_LD
+        taught = None
+        if self.teacher is not None:
+            image_vectors, text_vectors = self.teacher.image_vectors, self.teacher.text_vectors
+            taught = (
+                torch.stack(_rows(self._teacher_images, images, lambda rows: image_vectors(pixels[rows]))).float(),
+                torch.stack(_rows(self._teacher_texts, texts, lambda rows: text_vectors(token_ids[rows]))).float(),
+            )
+        return Remembered(torch.stack(tokens).float(), states_BLD, taught)
+
+
+def _rows(
+    known: Rows, keys: Sequence[int | bytes], compute: Callable[[Tensor], Tensor], lengths: Sequence[int] | None = None
+) -> list[Tensor]:
+    """The remembered outputs of some rows in half precision, cut to their lengths; missing ones are computed first."""
+    missing = [row for row, key in enumerate(keys) if key not in known]
+    if missing:
+        for row, made in zip(missing, compute(torch.tensor(missing)), strict=True):
+            # A copy: a view would keep the whole batch's output.
+            known[keys[row]] = made[: lengths[row] if lengths is not None else None].half().clone()
+    return [known[key] for key in keys]

@@ -1,0 +1,111 @@
+"""Frozen towers are asked once for each picture and caption; what learns from the memory learns the same."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lexlip.errors import ModelError
+from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.model.lexlip import LexLIP
+from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.distillation import Distillation
+from lexlip.objectives.momentum import MomentumSettings
+from lexlip.objectives.term_cut import TermCut
+from lexlip.objectives.tower_memory import TowerMemory
+from lexlip.objectives.views import Batch, Views
+from lexlip.training.phases import Phase
+from lexlip.training.step import PhaseTrainer
+from lexlip.vocabulary import Vocabulary
+
+ALL = 100  # more stages and layers than the tiny towers have
+HALF_PRECISION = 2e-3
+
+BatchOf = Callable[[int], Batch]
+
+
+@pytest.fixture
+def heads_phase(bottleneck_phase: Phase) -> Phase:
+    """Heads alone, with a teacher, on towers that are remembered."""
+    return replace(
+        bottleneck_phase,
+        objectives=(InBatchContrastive(), Distillation((TermCut(20, 10),))),
+        frozen_image_stages=ALL,
+        frozen_text_layers=ALL,
+        freeze_batch_norm=True,
+        remember_towers=True,
+    )
+
+
+@pytest.fixture
+def model(tiny_model_settings: ModelSettings, vocabulary: Vocabulary) -> LexLIP:
+    torch.manual_seed(0)
+    return build_lexlip(tiny_model_settings, vocabulary)
+
+
+def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
+    model: LexLIP, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+) -> None:
+    model.eval().requires_grad_(False)
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    memory = TowerMemory(model, teacher)
+    memory.recall(batch_of(0))
+    batch = mixed(batch_of(0), batch_of(1))
+    remembered = Views(model, batch, 0.0, teacher=teacher, remembered=memory.recall(batch))
+    computed = Views(model, batch, 0.0, teacher=teacher)
+    assert torch.allclose(remembered.image_pooled_NV, computed.image_pooled_NV, atol=HALF_PRECISION)
+    assert torch.allclose(remembered.text_pooled_BV, computed.text_pooled_BV, atol=HALF_PRECISION)
+    for mine, theirs in zip(remembered.teacher_unit_vectors, computed.teacher_unit_vectors, strict=True):
+        assert torch.allclose(mine, theirs, atol=HALF_PRECISION)
+
+
+def test_the_towers_are_asked_once_and_the_heads_learn(
+    model: LexLIP,
+    heads_phase: Phase,
+    tiny_model_settings: ModelSettings,
+    vocabulary: Vocabulary,
+    batch_of: BatchOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    trainer = PhaseTrainer(model, heads_phase, steps=30, seed=0, teacher=teacher)
+    before = {name: value.clone() for name, value in model.image_tower.state_dict().items()}
+    losses = [trainer.step(batch_of(0))["loss"].item()]
+    assert trainer.teacher is not None
+
+    def asked_again(*_: object) -> None:
+        raise AssertionError("a tower was asked again")
+
+    for tower in (model.image_tower, model.text_tower, trainer.teacher.image_tower, trainer.teacher.text_tower):
+        monkeypatch.setattr(tower, "forward", asked_again)
+    losses += [trainer.step(batch_of(0))["loss"].item() for _ in range(29)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(value, before[name]) for name, value in model.image_tower.state_dict().items())
+    with pytest.raises(AssertionError, match="asked again"):
+        trainer.step(batch_of(1))
+
+
+def test_towers_that_learn_or_pictures_that_vary_cannot_be_remembered(model: LexLIP, heads_phase: Phase) -> None:
+    for changed in (
+        {"frozen_image_stages": 0},
+        {"frozen_text_layers": 1},
+        {"half_resolution_share": 0.5},
+        {"momentum": MomentumSettings(queue=16)},
+        {"examples": replace(heads_phase.examples, augment=True)},
+    ):
+        phase = replace(heads_phase, objectives=(InBatchContrastive(),), **changed)
+        with pytest.raises(ModelError, match="remember_towers is for"):
+            PhaseTrainer(model, phase, steps=4, seed=0)
+
+
+def mixed(first: Batch, second: Batch) -> Batch:
+    """The later half of one batch and the earlier half of another."""
+    longest = max(first.token_ids_BL.shape[1], second.token_ids_BL.shape[1])
+    values = {}
+    for name, value in vars(first).items():
+        parts = [value[4:], vars(second)[name][:4]]
+        if name.endswith("_BL"):
+            parts = [torch.nn.functional.pad(part, (0, longest - part.shape[1])) for part in parts]
+        values[name] = torch.cat(parts)
+    return Batch(**values)
