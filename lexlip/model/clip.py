@@ -45,12 +45,19 @@ class DenseCLIP(TwoTowers):
 
     def image_vectors(self, pixels_B3SS: Tensor) -> Tensor:
         """[B, E] embeddings of images, not normalised."""
-        return self.image_projection(self.image_tokens(pixels_B3SS).mean(dim=1))
+        return self.pool_image_tokens(self.image_tokens(pixels_B3SS))
+
+    def pool_image_tokens(self, tokens_BTD: Tensor) -> Tensor:
+        """[B, E] embeddings from the image tower's tokens, when they are at hand already."""
+        return self.image_projection(tokens_BTD.mean(dim=1))
 
     def text_vectors(self, token_ids_BL: Tensor) -> Tensor:
         """[B, E] embeddings of texts, not normalised."""
+        return self.pool_text_states(self.text_states(token_ids_BL), token_ids_BL)
+
+    def pool_text_states(self, states_BLD: Tensor, token_ids_BL: Tensor) -> Tensor:
+        """[B, E] embeddings from the text tower's states, when they are at hand already."""
         real_BL1 = (~self.text_padding(token_ids_BL))[:, :, None].float()
-        states_BLD = self.text_states(token_ids_BL)
         return self.text_projection((states_BLD * real_BL1).sum(dim=1) / real_BL1.sum(dim=1))
 
     def temperature(self) -> Tensor:

@@ -47,6 +47,8 @@ class TowerMemory:
 
     def __init__(self, model: LexLIP, teacher: DenseCLIP | None) -> None:
         self.model, self.teacher = model, teacher
+        # A model that starts on its teacher's towers and leaves them alone need not be asked twice.
+        self.on_teachers_towers = teacher is not None and _same_towers(model, teacher)
         self._image_tokens: Rows = {}
         self._text_states: Rows = {}
         self._teacher_images: Rows = {}
@@ -65,14 +67,31 @@ class TowerMemory:
         states_BLD = torch.zeros(*token_ids.shape, states[0].shape[-1], device=token_ids.device)
         for row, state_LD in enumerate(states):
             states_BLD[row, : len(state_LD)] = state_LD
-        taught = None
+        tokens_NTD, taught = torch.stack(tokens).float(), None
         if self.teacher is not None:
-            image_vectors, text_vectors = self.teacher.image_vectors, self.teacher.text_vectors
+            teacher = self.teacher
+
+            def image_vectors(rows: Tensor) -> Tensor:
+                shared = self.on_teachers_towers
+                return teacher.pool_image_tokens(tokens_NTD[rows]) if shared else teacher.image_vectors(pixels[rows])
+
+            def text_vectors(rows: Tensor) -> Tensor:
+                shared, ids = self.on_teachers_towers, token_ids[rows]
+                return teacher.pool_text_states(states_BLD[rows], ids) if shared else teacher.text_vectors(ids)
+
             taught = (
-                torch.stack(_rows(self._teacher_images, images, lambda rows: image_vectors(pixels[rows]))).float(),
-                torch.stack(_rows(self._teacher_texts, texts, lambda rows: text_vectors(token_ids[rows]))).float(),
+                torch.stack(_rows(self._teacher_images, images, image_vectors)).float(),
+                torch.stack(_rows(self._teacher_texts, texts, text_vectors)).float(),
             )
-        return Remembered(torch.stack(tokens).float(), states_BLD, taught)
+        return Remembered(tokens_NTD, states_BLD, taught)
+
+
+def _same_towers(model: LexLIP, teacher: DenseCLIP) -> bool:
+    pairs = (model.image_tower, teacher.image_tower), (model.text_tower, teacher.text_tower)
+    return all(
+        mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+        for mine, theirs in ((own.state_dict(), other.state_dict()) for own, other in pairs)
+    )
 
 
 def _rows(

@@ -166,25 +166,41 @@ def flickr8k_cpu() -> Run:
 
 
 def flickr8k_cpu_distilled() -> Run:
-    """The same with the dense twin as teacher of the later phases, and the heads alone at the end.
+    """From dense to sparse: lexicon heads on the towers of the dense twin, which stays their teacher.
 
     Give `pretrain.py --teacher` the model of `flickr8k-cpu-clip`.
     """
     base = flickr8k_cpu()
-    *before, third, fourth = base.phases
-    objectives = (InBatchContrastive(), Flops(0.003, ramp_share=0.0), CutContrastive(), Distillation())
-    # The teacher says of every pair what the momentum keys say of a few, so the phases that follow it have none.
-    third, fourth = (replace(phase, objectives=objectives, momentum=None) for phase in (third, fourth))
-    # Heads learn on when the towers have begun to learn the photos by heart; a step costs no backward pass of theirs.
+    last = base.phases[-1]
+    objectives = (InBatchContrastive(), Flops(0.006), CutContrastive(), Distillation())
+    # Fresh heads learn at ten times the rate that towers bear; on towers that are remembered an epoch takes a minute.
     heads = replace(
-        fourth,
+        last,
         name="heads",
-        epochs=4,
+        objectives=objectives,
+        momentum=None,  # the teacher says of every pair what momentum keys say of a few
+        epochs=3,
+        batch=128,
         frozen_image_stages=ALL_STAGES,
         frozen_text_layers=ALL_LAYERS,
-        optimiser=OptimiserSettings(tower_rate=2e-4, head_rate=2e-4),
+        remember_towers=True,
+        optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3),
+        examples=replace(last.examples, augment=False),
     )
-    return replace(base, name="flickr8k-cpu-distilled", phases=(*before, third, fourth, heads))
+    settled = (*objectives[:1], Flops(0.006, ramp_share=0.0), *objectives[2:])
+    joint = replace(
+        heads,
+        name="towers and heads",
+        objectives=settled,
+        epochs=2,
+        frozen_image_stages=last.frozen_image_stages,
+        frozen_text_layers=last.frozen_text_layers,
+        remember_towers=False,
+        optimiser=OptimiserSettings(tower_rate=1e-4, head_rate=1e-3),
+        examples=last.examples,
+    )
+    heads_again = replace(heads, name="heads again", objectives=settled, epochs=8)
+    return replace(base, name="flickr8k-cpu-distilled", towers_of_teacher=True, phases=(heads, joint, heads_again))
 
 
 def flickr8k_cpu_clip() -> Run:

@@ -44,12 +44,20 @@ def model(tiny_model_settings: ModelSettings, vocabulary: Vocabulary) -> LexLIP:
     return build_lexlip(tiny_model_settings, vocabulary)
 
 
+@pytest.mark.parametrize("towers_of_teacher", [False, True])
 def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
-    model: LexLIP, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+    model: LexLIP,
+    tiny_model_settings: ModelSettings,
+    vocabulary: Vocabulary,
+    batch_of: BatchOf,
+    towers_of_teacher: bool,
 ) -> None:
-    model.eval().requires_grad_(False)
     teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    if towers_of_teacher:
+        model.take_towers(teacher)
+    model.eval().requires_grad_(False)
     memory = TowerMemory(model, teacher)
+    assert memory.on_teachers_towers == towers_of_teacher
     memory.recall(batch_of(0))
     batch = mixed(batch_of(0), batch_of(1))
     remembered = Views(model, batch, 0.0, teacher=teacher, remembered=memory.recall(batch))
