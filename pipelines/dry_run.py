@@ -84,6 +84,8 @@ def _terms(run: Run) -> tuple[int, str]:
 
 def _memory(phase: PhaseEstimate) -> str:
     parts = {"weights": phase.weights_bytes, "activations": phase.activations_bytes, "vectors": phase.vectors_bytes}
+    if phase.remembered_bytes:
+        parts["remembered"] = phase.remembered_bytes
     shown = ", ".join(f"{name} {size / GIGABYTE:.1f}" for name, size in parts.items())
     return f"about {phase.bytes / GIGABYTE:.1f} GB a worker ({shown})"
 

@@ -47,6 +47,8 @@ class PhaseEstimate:
         weights_bytes: weights, gradients, AdamW's moments, momentum copy and queues, teacher.
         activations_bytes: what the towers keep between the passes, at the most.
         vectors_bytes: dense vectors of the batch's rows.
+        remembered_bytes: outputs of frozen towers, in phases that remember them; at most, as if every epoch drew new
+            captions.
     """
 
     name: str
@@ -55,11 +57,12 @@ class PhaseEstimate:
     weights_bytes: int
     activations_bytes: int
     vectors_bytes: int
+    remembered_bytes: int
 
     @property
     def bytes(self) -> int:
         """All together."""
-        return self.weights_bytes + self.activations_bytes + self.vectors_bytes
+        return self.weights_bytes + self.activations_bytes + self.vectors_bytes + self.remembered_bytes
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,7 @@ def estimate_run(run: Run, terms: int, images: int, workers: int, half_precision
     untrained = replace(run, model=replace(run.model, image_weights=None, text=text, text_weights=None))
     with torch.device("meta"):
         model = untrained.build(vocabulary).train()
-    phases = tuple(
-        _estimate_phase(model, phase, max(1, images // phase.batch) * phase.epochs, workers, half_precision)
-        for phase in run.phases
-    )
+    phases = tuple(_estimate_phase(model, phase, images, workers, half_precision) for phase in run.phases)
     named = {name: part for name, part in model.named_children() if any(True for _ in part.parameters())}
     counted: set[int] = set()
     parameters: dict[str, int] = {}
@@ -124,7 +124,7 @@ def _text_size(settings: ModelSettings) -> TextTowerConfig:
     )
 
 
-def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, half_precision: bool) -> PhaseEstimate:
+def _estimate_phase(model: TwoTowers, phase: Phase, total: int, workers: int, half_precision: bool) -> PhaseEstimate:
     if phase.batch % workers:
         raise ModelError(f"phase {phase.name}: a batch of {phase.batch} cannot be shared by {workers} workers")
     freeze(model, phase)
@@ -143,12 +143,22 @@ def _estimate_phase(model: TwoTowers, phase: Phase, steps: int, workers: int, ha
     width = len(model.vocabulary) if isinstance(model, LexLIP) else model.configuration()["embedding_width"]
     return PhaseEstimate(
         name=phase.name,
-        steps=steps,
+        steps=max(1, total // phase.batch) * phase.epochs,
         learning=learning,
         weights_bytes=weights_bytes,
         activations_bytes=int(_activations(model, phase, images) * (HALF / SINGLE if half_precision else 1)),
         vectors_bytes=(DENSE_COPIES + CUT_COPIES * _cuts(phase)) * SINGLE * rows * width,
+        remembered_bytes=total * _remembered_bytes(model, phase) if phase.remember_towers else 0,
     )
+
+
+def _remembered_bytes(model: TwoTowers, phase: Phase) -> int:
+    """Of one image and its captions."""
+    side = model.preprocessing.size
+    pixels = torch.empty(1, 3, side, side, dtype=torch.uint8, device="meta")
+    tokens = model.image_tokens(pixels).numel() * (phase.image_size / side) ** 2
+    captions = phase.epochs * max(1, phase.examples.captions_per_image)
+    return HALF * int(tokens + captions * phase.examples.text_tokens * model.text_tower.width)
 
 
 def _cuts(phase: Phase) -> int:

@@ -71,6 +71,17 @@ def test_settings_change_memory_the_way_they_should(run: Run) -> None:
     assert whole.bytes == whole.weights_bytes + whole.activations_bytes + whole.vectors_bytes
 
 
+def test_remembered_towers_take_memory_for_each_picture_and_caption(
+    run: Run, vocabulary: Vocabulary
+) -> None:
+    model = build_lexlip(run.model, vocabulary)
+    tokens = model.image_tokens(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).numel()
+    captions = 5 * run.phases[0].examples.text_tokens * model.text_tower.width
+    counted = estimated(run, remember_towers=True, epochs=5, image_size=64)
+    assert counted.remembered_bytes == 100 * 2 * (tokens + captions)
+    assert counted.bytes - counted.remembered_bytes == estimated(run, epochs=5, image_size=64).bytes
+
+
 def test_workers_share_the_batch(run: Run) -> None:
     shared = estimate_run(run, TERMS, 100, 2, False).phases[0]
     assert shared.steps == estimated(run).steps
