@@ -18,8 +18,9 @@ from ray.train import ControllerError
 
 from lexlip.data.augmentation import AugmentationSettings
 from lexlip.data.examples import ExampleSettings
+from lexlip.data.sources import open_pairs
 from lexlip.errors import ModelError
-from lexlip.model.building import ModelSettings
+from lexlip.model.building import ModelSettings, build_clip
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import load_model
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
@@ -28,6 +29,7 @@ from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
+from lexlip.objectives.term_cut import TermCut
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
 from pipelines.cluster_session import user_error
@@ -127,23 +129,57 @@ def kill_training_workers() -> list[int]:
     return killed
 
 
-def test_a_killed_worker_changes_nothing(trained: Path, run: Run, scenes: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model"
+def train_and_kill(run: Run, scenes: Path, out: Path) -> None:
+    """Trains, and kills the worker once after its first checkpoint."""
     killed: list[int] = []
 
-    def kill_after_the_first_phase() -> None:
-        while not list(tmp_path.glob("model.training/checkpoints/checkpoint_*/state.pt")):
+    def kill_after_the_first_epoch() -> None:
+        while not list(out.parent.glob(f"{out.name}.training/checkpoints/checkpoint_*/state.pt")):
             time.sleep(0.02)
         killed.extend(kill_training_workers())
 
-    watcher = threading.Thread(target=kill_after_the_first_phase, daemon=True)
+    watcher = threading.Thread(target=kill_after_the_first_epoch, daemon=True)
     watcher.start()
     train(run, str(scenes), out, TrainingResources(most_failures=2))
     watcher.join(timeout=1)
     assert len(killed) == 1
+
+
+def test_a_killed_worker_changes_nothing(trained: Path, run: Run, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    train_and_kill(run, scenes, out)
     interrupted, steady = load_model(out), load_model(trained)
     for name, value in steady.state_dict().items():
         assert torch.equal(interrupted.state_dict()[name], value), name
+
+
+def test_heads_go_on_learning_on_their_teachers_towers_after_a_worker_was_killed(
+    ray_session: None, run: Run, scenes: Path, tmp_path: Path
+) -> None:
+    every = 100  # more stages and layers than there are
+    heads = replace(
+        run.phases[0],
+        name="heads",
+        objectives=(InBatchContrastive(), Distillation((TermCut(20, 10),))),
+        epochs=3,
+        frozen_image_stages=every,
+        frozen_text_layers=every,
+        freeze_batch_norm=True,
+        remember_towers=True,
+        examples=replace(run.phases[0].examples, augment=False),
+    )
+    teacher = build_clip(run.model, run.make_vocabulary(open_pairs(str(scenes))))
+    teacher.save_pretrained(tmp_path / "teacher")
+    taught = replace(run, phases=(heads,), towers_of_teacher=True, teacher=str(tmp_path / "teacher"))
+    train_and_kill(taught, scenes, tmp_path / "model")
+
+    student = load_model(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["training"]["teacher"] == teacher.fingerprint
+    for tower, own in ((student.image_tower, teacher.image_tower), (student.text_tower, teacher.text_tower)):
+        assert all(torch.equal(value, own.state_dict()[name]) for name, value in tower.state_dict().items())
+    torch.manual_seed(taught.seed)
+    start = taught.build(student.vocabulary)
+    assert not torch.equal(student.image_head.projection, start.image_head.projection)
 
 
 def test_a_worker_that_died_before_it_saved_the_model_loses_nothing(

@@ -71,9 +71,7 @@ def test_settings_change_memory_the_way_they_should(run: Run) -> None:
     assert whole.bytes == whole.weights_bytes + whole.activations_bytes + whole.vectors_bytes
 
 
-def test_remembered_towers_take_memory_for_each_picture_and_caption(
-    run: Run, vocabulary: Vocabulary
-) -> None:
+def test_remembered_towers_take_memory_for_each_picture_and_caption(run: Run, vocabulary: Vocabulary) -> None:
     model = build_lexlip(run.model, vocabulary)
     tokens = model.image_tokens(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).numel()
     captions = 5 * run.phases[0].examples.text_tokens * model.text_tower.width
