@@ -73,12 +73,14 @@ def test_every_named_run_has_its_own_fingerprint() -> None:
 def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() -> None:
     run = find_run("demo")
     earlier = repr(run)  # what versions without these settings took the digits of
-    for added in ("rows_at_once=None", "checkpoint_activations=False"):
-        assert earlier.count(f", {added}") == len(run.phases)
+    of_phases = ("rows_at_once=None", "checkpoint_activations=False", "remember_towers=False")
+    for added, times in (*((added, len(run.phases)) for added in of_phases), ("towers_of_teacher=False", 1)):
+        assert earlier.count(f", {added}") == times
         earlier = earlier.replace(f", {added}", "")
     assert settings_text(run) == earlier
     assert replace(run, images=5).fingerprint == run.fingerprint  # decides nothing
-    for setting in ({"rows_at_once": 8}, {"checkpoint_activations": True}, {"batch": 7}):
+    assert replace(run, towers_of_teacher=True).fingerprint != run.fingerprint
+    for setting in ({"rows_at_once": 8}, {"checkpoint_activations": True}, {"remember_towers": True}, {"batch": 7}):
         changed = replace(run, phases=(replace(run.phases[0], **setting), *run.phases[1:]))
         assert changed.fingerprint != run.fingerprint
 
