@@ -45,7 +45,7 @@ class Encoding:
         await asyncio.gather(self._call(self._describe_text.remote), self._call(self._describe_image.remote))
 
     async def text(self, text: str, clock: StageClock) -> LexiconVector:
-        """The vector of a text, from memory when it was asked for before."""
+        """The vector of a text, from memory when it was asked for before; a forward pass is a stage of `clock`."""
         if text in self._memory:
             self._memory.move_to_end(text)
             return self._memory[text]

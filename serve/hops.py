@@ -1,8 +1,8 @@
 """Calls between replicas, kept cheap: a search makes one to the encoder and one to every shard.
 
 By default Serve runs a replica's own code and its handles on event loops in threads of their own, so that code that
-blocks cannot keep a replica from being heard. Ours does not block: what is short runs on the event loop and what is
-long in threads (`short_work`). With one loop for everything a call changes threads four times less.
+blocks cannot keep a replica from being heard. Ours does not block for long: what usually takes more than a call runs in
+threads (`short_work`). With one loop for everything a call changes threads four times less.
 """
 
 from __future__ import annotations

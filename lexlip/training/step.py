@@ -175,10 +175,12 @@ def _tower_memory(model: LexLIP | DenseCLIP, phase: Phase, teacher: DenseCLIP | 
     towers = model.image_tower, model.text_tower
     learning = any(parameter.requires_grad for tower in towers for parameter in tower.parameters())
     varied = phase.examples.augment or phase.half_resolution_share > 0
-    if not isinstance(model, LexLIP) or learning or varied or phase.momentum is not None:
+    otherwise = phase.momentum is not None or phase.rows_at_once is not None
+    if not isinstance(model, LexLIP) or learning or varied or otherwise:
         raise ModelError(
             f"phase {phase.name}: remember_towers is for a lexicon model with all of both towers frozen, without a "
-            "momentum encoder, on pictures that are the same every time (examples.augment off, no half resolution)"
+            "momentum encoder or rows_at_once, on pictures that are the same every time (examples.augment off, no half "
+            "resolution)"
         )
     return TowerMemory(model, teacher)
 

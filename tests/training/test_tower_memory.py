@@ -100,6 +100,7 @@ def test_towers_that_learn_or_pictures_that_vary_cannot_be_remembered(model: Lex
         {"frozen_text_layers": 1},
         {"half_resolution_share": 0.5},
         {"momentum": MomentumSettings(queue=16)},
+        {"rows_at_once": 4},
         {"examples": replace(heads_phase.examples, augment=True)},
     ):
         phase = replace(heads_phase, objectives=(InBatchContrastive(),), **changed)
