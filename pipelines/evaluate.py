@@ -36,6 +36,7 @@ from pipelines.vector_parts import write_json, write_text
 from pipelines.zero_shot import describe_classes, evaluate_classes
 
 TREC_DEPTH = 100
+RETRIEVAL_OPTIONS = ("query_terms", "lookup", "captions", "words", "trec")  # mean nothing where pictures are classified
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,13 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
     """Encodes the pairs on Ray and measures recall.
 
     Raises:
-        ModelError: the model is not usable, or a query lookup, captions or words are asked of a dense one.
+        ModelError: the model is not usable, a query lookup, captions or words are asked of a dense one, or another
+            model is given to compare with, which only classification does.
         VocabularyError: the query lookup was learned with another vocabulary.
         DataError: the data is not usable.
     """
+    if job.against is not None:
+        raise ModelError("--against compares models that classify pictures: give --classes too, or leave it out")
     if (job.captions or job.words) and load_model(job.model).kind != "lexlip":
         raise ModelError(f"{job.model}: a dense model has no words; leave captions and words out")
     lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
@@ -133,7 +137,16 @@ def _lookup_for(model: Path, folder: Path) -> QueryLookup:
 
 
 def evaluate_zero_shot(job: Evaluate, classes: str) -> dict[str, ClassificationEvaluation]:
-    """Encodes the pictures on Ray and classifies them with the model, and with the other one if there is one."""
+    """Encodes the pictures on Ray and classifies them with the model, and with the other one if there is one.
+
+    Raises:
+        ModelError: an option is given that only retrieval has.
+        DataError: the data is not usable.
+    """
+    given = [name for name in RETRIEVAL_OPTIONS if getattr(job, name)]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ModelError(f"--classes classifies pictures; leave out what belongs to retrieval: {names}")
     models = {"model": job.model, **({"against": job.against} if job.against is not None else {})}
     with ExitStack() as stack:
         folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))

@@ -73,7 +73,7 @@ class InspectImage:
         vector = index.vector(position)
         for caption in index.stored([position])[0].get("captions") or ():
             print(f"caption: {caption}")
-        for at in np.lexsort((vector.terms, -vector.weights)):
+        for at in vector.heaviest(len(vector.terms)):
             print(f"{vector.weights[at]:.4f}  {vocabulary.term_of(int(vector.terms[at]))}")
         return 0
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from lexlip.data.scenes import CONCEPTS_BY_KIND
-from lexlip.errors import DataError
+from lexlip.errors import DataError, ModelError
 from lexlip.evaluation.recall import Recall
 from lexlip.model.saving import load_model
-from pipelines.evaluate import Evaluate, evaluate_zero_shot
+from pipelines.evaluate import Evaluate, evaluate, evaluate_zero_shot
 from pipelines.labelled_pictures import class_names, is_class_folder
 
 
@@ -65,3 +65,10 @@ def test_classes_from_a_file_from_labels_and_from_scenes(tmp_path: Path) -> None
         class_names("scenes:weather", [])
     with pytest.raises(DataError, match="no such file"):
         class_names("nowhere.txt", [])
+
+
+def test_options_of_the_other_task_are_refused(tiny_lexlip: Path) -> None:
+    with pytest.raises(ModelError, match="leave out what belongs to retrieval: --query-terms, --captions, --words"):
+        evaluate_zero_shot(Evaluate(tiny_lexlip, query_terms=8, captions=True, words=5), "labels")
+    with pytest.raises(ModelError, match="--against compares models that classify"):
+        evaluate(Evaluate(tiny_lexlip, against=tiny_lexlip))
