@@ -34,6 +34,8 @@ from serve.shards import ShardAnswer, ShardQuery, shards_of_group
 
 # A request follows the index to newer generations this many times before the shards that moved on count as failed.
 GENERATION_TRIES = 5
+# About as long as it takes to send a query to a few shards; what can wait is done when they are at work.
+SENDING_S = 0.0005
 
 
 class UnknownImageError(LexLIPError):
@@ -72,14 +74,14 @@ class SearchService:
         vector = await self.encoding.text(text, clock)
         query = query_of_vector(self.vocabulary, vector, text)
         clock.lap("encode")
-        return await self._answer(query, QueryAnswer(text=text, **self._echo(query)), options, clock)
+        return await self._answer(query, options, clock, text=text)
 
     async def search_image(self, data: bytes, options: SearchOptions) -> SearchAnswer:
         """Pictures like an uploaded one. Raises `BadImage` when it cannot be decoded."""
         clock = StageClock()
         query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
         clock.lap("encode")
-        return await self._answer(query, QueryAnswer(**self._echo(query)), options, clock)
+        return await self._answer(query, options, clock)
 
     async def search_like(self, identifier: str, options: SearchOptions) -> SearchAnswer:
         """Pictures like one of the corpus, which is left out itself. Raises `UnknownImageError`."""
@@ -88,15 +90,14 @@ class SearchService:
         vector = await asyncio.to_thread(corpus.vector, position, self.settings.query_terms)
         query = query_of_vector(self.vocabulary, vector)
         clock.lap("encode")
-        echo = QueryAnswer(image_id=identifier, **self._echo(query))
-        return await self._answer(query, echo, options, clock, without=identifier)
+        return await self._answer(query, options, clock, image_id=identifier)
 
     async def search_terms(self, terms: dict[str, float], options: SearchOptions) -> SearchAnswer:
         """Pictures for weighted terms. Raises `QueryError` for words that the vocabulary lacks."""
         clock = StageClock()
         query = query_of_terms(self.vocabulary, terms)
         clock.lap("encode")
-        return await self._answer(query, QueryAnswer(**self._echo(query)), options, clock)
+        return await self._answer(query, options, clock)
 
     async def encode_text(self, text: str) -> EncodeAnswer:
         """The lexicon vector of a text."""
@@ -145,18 +146,26 @@ class SearchService:
         )
 
     async def _answer(
-        self, query: Query, echo: QueryAnswer, options: SearchOptions, clock: StageClock, without: str | None = None
+        self,
+        query: Query,
+        options: SearchOptions,
+        clock: StageClock,
+        text: str | None = None,
+        image_id: str | None = None,
     ) -> SearchAnswer:
         filters = parse_filters(options.filters)
-        wanted = options.k + (without is not None)
-        corpus, query, ranking, counts = await self._rank(query, options.captions, filters, wanted, clock)
+        wanted = options.k + (image_id is not None)  # the picture itself is left out
+        (corpus, query, ranking, counts), echo = await asyncio.gather(
+            self._rank(query, options.captions, filters, wanted, clock),
+            self._echo_meanwhile(query, text, image_id),
+        )
         if options.require_complete and counts.ok < counts.total:
             raise IncompleteError(
                 f"{counts.total - counts.ok} of {counts.total} shards did not answer "
                 f"({counts.timed_out} timed out, {counts.failed} failed), and a complete answer was required."
             )
         found = zip(ranking.positions.tolist(), ranking.scores.tolist(), corpus.hits(ranking.positions), strict=True)
-        kept = [(position, score, hit) for position, score, hit in found if hit[0] != without][: options.k]
+        kept = [(position, score, hit) for position, score, hit in found if hit[0] != image_id][: options.k]
         hits = [
             HitAnswer(id=identifier, score=score, fields=fields, matched=None)
             for _, score, (identifier, fields) in kept
@@ -247,6 +256,11 @@ class SearchService:
     def _terms(self, terms: Sequence[int], weights: Sequence[float]) -> list[dict[str, Any]]:
         heaviest = sorted(zip(weights, terms, strict=True), key=lambda pair: (-pair[0], pair[1]))
         return [{"term": self.vocabulary.term_of(term), "weight": weight} for weight, term in heaviest]
+
+    async def _echo_meanwhile(self, query: Query, text: str | None, image_id: str | None) -> QueryAnswer:
+        """What was asked, put into words while the shards search."""
+        await asyncio.sleep(SENDING_S)
+        return QueryAnswer(text=text, image_id=image_id, **self._echo(query))
 
     def _echo(self, query: Query) -> dict[str, Any]:
         # Plain values: pydantic makes its models of all of them at once sooner than each could be made here.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lexlip.model.clip import DenseCLIP
-from lexlip.model.lexlip import LexLIP
+from lexlip.model.towers import TwoTowers
 from lexlip.objectives.views import Batch
 
 Rows = dict[int | bytes, Tensor]
@@ -45,7 +45,7 @@ class TowerMemory:
         teacher: a dense model in evaluation mode.
     """
 
-    def __init__(self, model: LexLIP, teacher: DenseCLIP | None) -> None:
+    def __init__(self, model: TwoTowers, teacher: DenseCLIP | None) -> None:
         self.model, self.teacher = model, teacher
         # A model that starts on its teacher's towers and leaves them alone need not be asked twice.
         self.on_teachers_towers = teacher is not None and _same_towers(model, teacher)
@@ -86,7 +86,7 @@ class TowerMemory:
         return Remembered(tokens_NTD, states_BLD, taught)
 
 
-def _same_towers(model: LexLIP, teacher: DenseCLIP) -> bool:
+def _same_towers(model: TwoTowers, teacher: DenseCLIP) -> bool:
     pairs = (model.image_tower, teacher.image_tower), (model.text_tower, teacher.text_tower)
     return all(
         mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)

@@ -116,6 +116,8 @@ class Views:
         """Vectors of the images, not normalised."""
         if isinstance(self.model, LexLIP):
             return lexicon_weights(self.image_pooled_NV)
+        if self.remembered is not None:
+            return self.model.pool_image_tokens(self.remembered.image_tokens_NTD)
         return in_parts(self.model.image_vectors, self.rows_at_once, self.batch.pixels_N3SS)
 
     @cached_property
@@ -123,6 +125,8 @@ class Views:
         """Vectors of the unmasked captions, not normalised."""
         if isinstance(self.model, LexLIP):
             return lexicon_weights(self.text_pooled_BV)
+        if self.remembered is not None:
+            return self.model.pool_text_states(self.remembered.text_states_BLD, self.batch.token_ids_BL)
         return in_parts(self.model.text_vectors, self.rows_at_once, self.batch.token_ids_BL)
 
     @cached_property

@@ -176,11 +176,10 @@ def _tower_memory(model: LexLIP | DenseCLIP, phase: Phase, teacher: DenseCLIP | 
     learning = any(parameter.requires_grad for tower in towers for parameter in tower.parameters())
     varied = phase.examples.augment or phase.half_resolution_share > 0
     otherwise = phase.momentum is not None or phase.rows_at_once is not None
-    if not isinstance(model, LexLIP) or learning or varied or otherwise:
+    if learning or varied or otherwise:
         raise ModelError(
-            f"phase {phase.name}: remember_towers is for a lexicon model with all of both towers frozen, without a "
-            "momentum encoder or rows_at_once, on pictures that are the same every time (examples.augment off, no half "
-            "resolution)"
+            f"phase {phase.name}: remember_towers needs all of both towers frozen, no momentum encoder or "
+            "rows_at_once, and pictures that are the same every time (examples.augment off, no half resolution)"
         )
     return TowerMemory(model, teacher)
 

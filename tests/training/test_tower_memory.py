@@ -94,6 +94,24 @@ def test_the_towers_are_asked_once_and_the_heads_learn(
         trainer.step(batch_of(1))
 
 
+def test_a_dense_model_learns_its_projections_from_memory_as_without(
+    heads_phase: Phase, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+) -> None:
+    losses = []
+    for remember in (True, False):
+        torch.manual_seed(0)
+        phase = replace(heads_phase, objectives=(InBatchContrastive(),), remember_towers=remember)
+        model = build_clip(tiny_model_settings, vocabulary)
+        for tower in (model.image_tower, model.text_tower):
+            for module in tower.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0  # remembered towers have none
+        trainer = PhaseTrainer(model, phase, steps=6, seed=0)
+        losses.append([trainer.step(batch_of(step % 2))["loss"].item() for step in range(6)])
+    assert losses[0] == pytest.approx(losses[1], abs=HALF_PRECISION)
+    assert losses[0][-1] < losses[0][0]
+
+
 def test_towers_that_learn_or_pictures_that_vary_cannot_be_remembered(model: LexLIP, heads_phase: Phase) -> None:
     for changed in (
         {"frozen_image_stages": 0},
@@ -104,7 +122,7 @@ def test_towers_that_learn_or_pictures_that_vary_cannot_be_remembered(model: Lex
         {"examples": replace(heads_phase.examples, augment=True)},
     ):
         phase = replace(heads_phase, objectives=(InBatchContrastive(),), **changed)
-        with pytest.raises(ModelError, match="remember_towers is for"):
+        with pytest.raises(ModelError, match="remember_towers needs"):
             PhaseTrainer(model, phase, steps=4, seed=0)
 
 
