@@ -8,6 +8,7 @@ from lexlip.model.clip import EMBEDDING_WIDTH, DenseCLIP
 from lexlip.model.image_tower import ImageTower, ImageTowerConfig, load_image_weights
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.text_tower import MaskedLMHead, TextTower, TextTowerConfig, load_pretrained_text
+from lexlip.settings_text import ADDED_LATER
 from lexlip.vocabulary import Vocabulary
 
 
@@ -23,6 +24,8 @@ class ModelSettings:
         preprocessing: how pictures become pixels; its size is the training resolution.
         initial_bias: of every term in a fresh lexicon head, and added to a trained one's; below zero, vectors start
             sparse.
+        tied_text_head: the text head projects with the word embeddings themselves, which learn with the text tower;
+            else with a copy, which can learn while the tower is frozen.
         embedding_width: of the dense baseline.
     """
 
@@ -32,6 +35,7 @@ class ModelSettings:
     text_weights: str | None = None
     preprocessing: ImagePreprocessing = field(default_factory=ImagePreprocessing)
     initial_bias: float = 0.0
+    tied_text_head: bool = field(default=True, metadata=ADDED_LATER)
     embedding_width: int = EMBEDDING_WIDTH
 
 
@@ -43,7 +47,15 @@ def build_lexlip(settings: ModelSettings, vocabulary: Vocabulary) -> LexLIP:
     """
     image_tower, text_tower, trained = _towers(settings, vocabulary)
     transform = "masked_lm" if trained is not None else "residual"
-    model = LexLIP(image_tower, text_tower, vocabulary, settings.preprocessing, transform, settings.initial_bias)
+    model = LexLIP(
+        image_tower,
+        text_tower,
+        vocabulary,
+        settings.preprocessing,
+        transform,
+        settings.initial_bias,
+        settings.tied_text_head,
+    )
     if trained is not None:
         model.text_head.transform.load_state_dict(trained.transform)
         model.text_head.bias.data.copy_(trained.bias_V + settings.initial_bias)

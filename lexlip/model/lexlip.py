@@ -40,6 +40,7 @@ class LexLIP(TwoTowers):
     Args:
         transform: name of the heads' transform, a key of `lexicon_head.TRANSFORMS`.
         initial_bias: of every term in a fresh head.
+        tied_text_head: the text head's projection is the word embeddings themselves, else a copy of its own.
     """
 
     kind = "lexlip"
@@ -53,6 +54,7 @@ class LexLIP(TwoTowers):
         preprocessing: ImagePreprocessing,
         transform: str = "residual",
         initial_bias: float = 0.0,
+        tied_text_head: bool = True,
     ) -> None:
         super().__init__(image_tower, text_tower, vocabulary, preprocessing)
         if text_tower.word_embeddings.shape[0] != len(vocabulary):
@@ -60,7 +62,10 @@ class LexLIP(TwoTowers):
                 f"the text tower knows {text_tower.word_embeddings.shape[0]} terms, the vocabulary {len(vocabulary)}"
             )
         self.transform = transform
+        self.tied_text_head = tied_text_head
         self.text_head = LexiconHead(TRANSFORMS[transform](text_tower.width), text_tower.word_embeddings, initial_bias)
+        if not tied_text_head:
+            self.text_head = self.text_head.untied_copy()
         self.image_bridge = _bridge(image_tower.width, text_tower)
         self.image_head = self.text_head.untied_copy()
         self.decoder = BottleneckDecoder(text_tower.encoder.config)
@@ -74,8 +79,9 @@ class LexLIP(TwoTowers):
         self.image_head = self.text_head.untied_copy()
 
     def take_towers(self, other: TwoTowers) -> None:
-        """Copies the trained towers of another model; the image head starts from the word embeddings among them."""
+        """Copies the trained towers of another model; both heads start from the word embeddings among them."""
         super().take_towers(other)
+        self.text_head.projection.data.copy_(self.text_tower.word_embeddings.detach())
         self.start_image_head_from_text_head()
 
     def image_states(self, pixels_B3SS: Tensor) -> Tensor:
@@ -113,7 +119,8 @@ class LexLIP(TwoTowers):
 
     def configuration(self) -> dict[str, Any]:
         """Everything but weights and vocabulary that rebuilds the model."""
-        return super().configuration() | {"transform": self.transform}
+        own = {} if self.tied_text_head else {"tied_text_head": False}
+        return super().configuration() | {"transform": self.transform} | own
 
     # --- use -------------------------------------------------------------------------------------------------------
 

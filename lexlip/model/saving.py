@@ -144,7 +144,8 @@ def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | 
         ImagePreprocessing.from_json(configuration["preprocessing"]),
     )
     if configuration["kind"] == LexLIP.kind:
-        return LexLIP(*towers, transform=configuration["transform"])
+        tied = configuration.get("tied_text_head", True)  # said only where it is not
+        return LexLIP(*towers, transform=configuration["transform"], tied_text_head=tied)
     if configuration["kind"] == DenseCLIP.kind:
         return DenseCLIP(*towers, embedding_width=configuration["embedding_width"])
     raise ModelError(f"config.json: unknown kind {configuration['kind']!r}; known are 'lexlip' and 'clip'.")
@@ -152,4 +153,4 @@ def _rebuild(configuration: dict[str, Any], vocabulary: Vocabulary) -> LexLIP | 
 
 def _tied_names(model: TwoTowers) -> list[str]:
     """Second names of tensors that the state dictionary lists twice."""
-    return ["text_head.projection"] if isinstance(model, LexLIP) else []
+    return ["text_head.projection"] if isinstance(model, LexLIP) and model.tied_text_head else []

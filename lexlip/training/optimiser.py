@@ -38,14 +38,14 @@ def make_optimiser(model: TwoTowers, settings: OptimiserSettings) -> AdamW:
     """AdamW over four groups: towers and heads, each with and without weight decay.
 
     Norms, biases, embeddings, class tokens and tables of positions have none.
-    The image head's projection starts as a copy of the word embeddings and learns at the towers' rate, as they do.
+    The heads' projections are the word embeddings or copies of them, and learn at the towers' rate.
     """
     undecayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     positions = model.image_tower.without_decay()
     undecayed |= {id(value) for name, value in model.image_tower.backbone.named_parameters() if name in positions}
     towers = {id(parameter) for tower in (model.image_tower, model.text_tower) for parameter in tower.parameters()}
     if isinstance(model, LexLIP):
-        towers.add(id(model.image_head.projection))
+        towers |= {id(head.projection) for head in (model.image_head, model.text_head)}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

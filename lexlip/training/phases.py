@@ -8,14 +8,10 @@ from torch import Tensor
 from lexlip.data.examples import ExampleSettings
 from lexlip.objectives.momentum import MomentumSettings
 from lexlip.objectives.views import Views
+from lexlip.settings_text import ADDED_LATER
 
 # An objective is a frozen dataclass of its settings that turns views of a batch into named, weighted scalars.
 Objective = Callable[[Views], dict[str, Tensor]]
-
-
-# Marks settings that earlier versions did not have: at their default they leave a run's fingerprint as it was, so that
-# a training that an earlier version began can go on.
-ADDED_LATER = {"added_later": True}
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,7 @@ class OptimiserSettings:
     """AdamW with a linear warm-up and a linear decay to zero over the phase.
 
     Attributes:
-        tower_rate: peak learning rate of the towers and of the image head's projection, a copy of word embeddings.
+        tower_rate: peak learning rate of the towers and of the heads' projections, copies of word embeddings.
         head_rate: peak learning rate of everything else: heads, bridge, decoder, projections.
         weight_decay: for matrices; norms, biases, embeddings and positions have none.
         warmup_share: share of the phase's steps.

@@ -2,9 +2,9 @@
 
 import copy
 import hashlib
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lexlip.data.captions import read_captions
 from lexlip.data.sources import PairSource
@@ -12,7 +12,8 @@ from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.training.phases import ADDED_LATER, Phase
+from lexlip.settings_text import ADDED_LATER, settings_text
+from lexlip.training.phases import Phase
 from lexlip.vocabulary import Vocabulary
 
 
@@ -119,17 +120,3 @@ class Run:
                     f"{phase.name} has captions of {phase.examples.text_tokens} tokens"
                 )
         return teacher.requires_grad_(False)
-
-
-def settings_text(value: Any) -> str:
-    """`repr`, without settings that were added to the program later and have their default."""
-    if is_dataclass(value) and not isinstance(value, type):
-        shown = [
-            f"{each.name}={settings_text(getattr(value, each.name))}"
-            for each in fields(value)
-            if each.repr and not (each.metadata == ADDED_LATER and getattr(value, each.name) == each.default)
-        ]
-        return f"{type(value).__qualname__}({', '.join(shown)})"
-    if type(value) is tuple:
-        return "(" + ", ".join(settings_text(item) for item in value) + (",)" if len(value) == 1 else ")")
-    return repr(value)

@@ -201,7 +201,13 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
         epochs=6,
         optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3),
     )
-    return replace(base, name="flickr8k-cpu-dense-to-sparse", towers_of_teacher=True, phases=(heads,))
+    return replace(
+        base,
+        name="flickr8k-cpu-dense-to-sparse",
+        model=replace(base.model, tied_text_head=False),
+        towers_of_teacher=True,
+        phases=(heads,),
+    )
 
 
 def flickr8k_cpu_clip() -> Run:

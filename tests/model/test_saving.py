@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_the_tied_projection_is_stored_once_and_tied_again(lexlip: LexLIP, folde
     assert loaded.text_head.projection is loaded.text_tower.word_embeddings
     assert loaded.image_head.projection is not loaded.text_tower.word_embeddings
     assert loaded.fingerprint == lexlip.fingerprint
+
+
+def test_a_projection_of_its_own_is_stored_beside_the_word_embeddings(
+    tiny_model_settings: ModelSettings, lexlip: LexLIP, tmp_path: Path
+) -> None:
+    model = build_lexlip(replace(tiny_model_settings, tied_text_head=False), lexlip.vocabulary).eval()
+    assert torch.equal(model.text_head.projection, model.text_tower.word_embeddings)
+    with torch.no_grad():
+        model.text_head.projection[5] += 1.0
+    model.save_pretrained(tmp_path / "model")
+    loaded = LexLIP.from_pretrained(tmp_path / "model")
+    assert torch.equal(loaded.text_head.projection, model.text_head.projection)
+    assert not torch.equal(loaded.text_head.projection, loaded.text_tower.word_embeddings)
+    assert loaded.fingerprint == model.fingerprint
+    loaded.take_towers(lexlip)
+    for head in (loaded.text_head, loaded.image_head):
+        assert torch.equal(head.projection, lexlip.text_tower.word_embeddings)
+        assert head.projection is not loaded.text_tower.word_embeddings
 
 
 def test_the_fingerprint_changes_with_any_weight_or_setting(folder: Path, lexlip: LexLIP) -> None:
