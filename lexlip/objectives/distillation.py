@@ -68,12 +68,14 @@ class Distillation:
 
     Attributes:
         cuts: name those that will be indexed and asked.
-        weight: of the loss of whole vectors, and of the mean over the cuts.
+        weight: of the loss of whole vectors.
+        cut_weight: of the mean over the cuts.
         temperature: divides the student's scores; the teacher's own, learned one divides its scores.
     """
 
     cuts: tuple[TermCut, ...] = USUAL_CUTS
     weight: float = 1.0
+    cut_weight: float = 1.0
     temperature: float = 0.05
     follows_teacher: ClassVar[bool] = True  # the phase needs one
 
@@ -86,4 +88,7 @@ class Distillation:
         taught = Taught.by(*views.teacher_unit_vectors, views.dense_teacher.temperature().detach())
         whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, self.temperature, taught)
         cut = [distillation_loss(*views.cut_unit_vectors(cut), self.temperature, taught) for cut in self.cuts]
-        return {"distillation": self.weight * whole, "cut_distillation": self.weight * torch.stack(cut).mean()}
+        return {
+            "distillation": self.weight * whole,
+            "cut_distillation": self.cut_weight * torch.stack(cut).mean(),
+        }

@@ -165,28 +165,6 @@ def flickr8k_cpu() -> Run:
     )
 
 
-def flickr8k_cpu_distilled() -> Run:
-    """The same with the dense twin as teacher of the later phases, and the heads alone at the end.
-
-    Give `pretrain.py --teacher` the model of `flickr8k-cpu-clip`.
-    """
-    base = flickr8k_cpu()
-    *before, third, fourth = base.phases
-    objectives = (InBatchContrastive(), Flops(0.003, ramp_share=0.0), CutContrastive(), Distillation())
-    # The teacher says of every pair what the momentum keys say of a few, so the phases that follow it have none.
-    third, fourth = (replace(phase, objectives=objectives, momentum=None) for phase in (third, fourth))
-    # Heads learn on when the towers have begun to learn the photos by heart; a step costs no backward pass of theirs.
-    heads = replace(
-        fourth,
-        name="heads",
-        epochs=4,
-        frozen_image_stages=ALL_STAGES,
-        frozen_text_layers=ALL_LAYERS,
-        optimiser=OptimiserSettings(tower_rate=2e-4, head_rate=2e-4),
-    )
-    return replace(base, name="flickr8k-cpu-distilled", phases=(*before, third, fourth, heads))
-
-
 def flickr8k_cpu_dense_to_sparse() -> Run:
     """Lexicon heads alone, on the towers of the dense twin, which is their teacher: minutes after it is trained.
 
@@ -197,8 +175,13 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
     heads = replace(
         _on_frozen_towers(base.phases[-1]),
         name="heads",
-        objectives=(InBatchContrastive(), Flops(0.006), CutContrastive(), Distillation()),
-        epochs=6,
+        objectives=(
+            InBatchContrastive(),
+            Flops(0.004),
+            CutContrastive(weight=1.5),
+            Distillation(cut_weight=1.5),
+        ),
+        epochs=8,
         optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3),
     )
     return replace(
@@ -229,7 +212,6 @@ NAMED_RUNS: dict[str, Callable[[], Run]] = {
     "flickr8k-cpu": flickr8k_cpu,
     "flickr8k-cpu-clip": flickr8k_cpu_clip,
     "flickr8k-cpu-dense-to-sparse": flickr8k_cpu_dense_to_sparse,
-    "flickr8k-cpu-distilled": flickr8k_cpu_distilled,
     "cc-gpu": cc_gpu,
     "coco-gpu": coco_gpu,
     "coco-gpu-clip": lambda: _dense_twin(coco_gpu(), "coco-gpu-clip"),
