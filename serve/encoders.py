@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LARGEST_BATCH = 32
 # Pictures decoded at a time: each may be as large as the pixel limit.
 DECODING_THREADS = 2
+# There is one forward pass at a time, in a thread or not, so all that waits for a short one is the next one's arrival.
+SHORT_FORWARD_MS = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class _Encoder:
         self._model: LexLIP = model
         self._settings = settings
         self._metrics = EncoderMetrics(name)
-        self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"))
+        self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"), short_ms=SHORT_FORWARD_MS)
 
     async def describe(self) -> ModelFacts:
         """The fingerprints of model and vocabulary."""

@@ -182,7 +182,7 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
             Distillation(cut_weight=1.5),
         ),
         epochs=8,
-        optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3),
+        optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3, second_moment_decay=0.999),
     )
     return replace(
         base,

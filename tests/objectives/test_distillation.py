@@ -51,7 +51,7 @@ def test_a_student_that_scores_as_its_teacher_has_nothing_to_learn() -> None:
 def test_whole_vectors_and_cuts_follow_the_teacher(lexlip: LexLIP, clip: DenseCLIP, batch: Batch) -> None:
     views = Views(lexlip, batch, 1.0, teacher=clip)
     cuts = (TermCut(5, 3), TermCut(9, 2))
-    found = Distillation(cuts, weight=2.0, temperature=0.1)(views)
+    found = Distillation(cuts, weight=2.0, cut_weight=3.0, temperature=0.1)(views)
     with torch.no_grad():
         taught = Taught.by(
             normalised(clip.image_vectors(batch.pixels_N3SS)),
@@ -61,7 +61,7 @@ def test_whole_vectors_and_cuts_follow_the_teacher(lexlip: LexLIP, clip: DenseCL
     whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, 0.1, taught)
     cut = [distillation_loss(*views.cut_unit_vectors(cut), 0.1, taught) for cut in cuts]
     torch.testing.assert_close(found["distillation"], 2.0 * whole)
-    torch.testing.assert_close(found["cut_distillation"], cut[0] + cut[1])
+    torch.testing.assert_close(found["cut_distillation"], 1.5 * (cut[0] + cut[1]))
     sum(found.values()).backward()  # type: ignore[union-attr]
     assert all(parameter.grad is None for parameter in clip.parameters())
     assert lexlip.image_head.projection.grad is not None
