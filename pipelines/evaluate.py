@@ -89,8 +89,8 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
         VocabularyError: the query lookup was learned with another vocabulary.
         DataError: the data is not usable.
     """
-    if job.against is not None:
-        raise ModelError("--against compares models that classify pictures: give --classes too, or leave it out")
+    if job.against is not None or job.templates != TEMPLATES:
+        raise ModelError("--against and --templates are for classifying: give --classes too, or leave them out")
     if (job.captions or job.words) and load_model(job.model).kind != "lexlip":
         raise ModelError(f"{job.model}: a dense model has no words; leave captions and words out")
     lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 LARGEST_BATCH = 32
 # Pictures decoded at a time: each may be as large as the pixel limit.
 DECODING_THREADS = 2
-# There is one forward pass at a time, in a thread or not, so all that waits for a short one is the next one's arrival.
-SHORT_FORWARD_MS = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class _Encoder:
         self._model: LexLIP = model
         self._settings = settings
         self._metrics = EncoderMetrics(name)
-        self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"), short_ms=SHORT_FORWARD_MS)
+        self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"))
 
     async def describe(self) -> ModelFacts:
         """The fingerprints of model and vocabulary."""

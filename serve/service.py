@@ -34,8 +34,7 @@ from serve.shards import ShardAnswer, ShardQuery, shards_of_group
 
 # A request follows the index to newer generations this many times before the shards that moved on count as failed.
 GENERATION_TRIES = 5
-# About as long as it takes to send a query to a few shards; what can wait is done when they are at work.
-SENDING_S = 0.0005
+SENDING_TURNS = 3  # of the event loop, in which a query goes out to the shards; what can wait is done after them
 
 
 class UnknownImageError(LexLIPError):
@@ -259,7 +258,8 @@ class SearchService:
 
     async def _echo_meanwhile(self, query: Query, text: str | None, image_id: str | None) -> QueryAnswer:
         """What was asked, put into words while the shards search."""
-        await asyncio.sleep(SENDING_S)
+        for _ in range(SENDING_TURNS):
+            await asyncio.sleep(0)
         return QueryAnswer(text=text, image_id=image_id, **self._echo(query))
 
     def _echo(self, query: Query) -> dict[str, Any]:

@@ -26,19 +26,16 @@ class ShortWork:
     Args:
         threads: for work that usually takes long.
         clock: seconds.
-        short_ms: work that usually takes less runs on the event loop.
     """
 
-    def __init__(
-        self, threads: ThreadPoolExecutor, clock: Callable[[], float] = time.perf_counter, short_ms: float = SHORT_MS
-    ) -> None:
-        self._threads, self._clock, self._short_ms = threads, clock, short_ms
+    def __init__(self, threads: ThreadPoolExecutor, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._threads, self._clock = threads, clock
         self._usual_ms = math.inf  # nothing is known yet
         self._in_threads = 0
 
     async def run(self, work: Callable[[], Made]) -> Made:
         """What `work()` makes, on the event loop or in a thread."""
-        if self._usual_ms < self._short_ms and not self._in_threads:
+        if self._usual_ms < SHORT_MS and not self._in_threads:
             return self._timed(work)
         return await self.run_unusual(lambda: self._timed(work))
 

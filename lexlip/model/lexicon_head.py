@@ -3,8 +3,8 @@
 Shapes: B rows, T tokens, D hidden width, V vocabulary, N selected positions.
 
 logits [B, T, V] -> maximum over tokens -> ReLU -> log(1 + x); LexLIP (arXiv 2302.02908), section 3.1, after SPLADE. The
-projection is tied to the word embeddings where the head sits on a text tower, and starts as a copy of them on an image
-tower.
+projection is the word embeddings themselves where the head is tied to a text tower that learns, and else starts as a
+copy of them.
 """
 
 import copy

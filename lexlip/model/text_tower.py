@@ -99,7 +99,7 @@ class TextTower(nn.Module):
 
     @property
     def word_embeddings(self) -> nn.Parameter:
-        """[V, D], also the projection of the lexicon head."""
+        """[V, D], also the projection of a tied lexicon head."""
         weight = self.embeddings.weight
         assert isinstance(weight, nn.Parameter)
         return weight

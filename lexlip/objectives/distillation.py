@@ -7,7 +7,7 @@ knows better which of the others are nearly right, learns faster than a lexicon,
 student's distribution over the batch follows the teacher's (Hinton et al. 2015), whole and cut alike.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from lexlip.objectives.contrastive import scores
 from lexlip.objectives.gathering import gather_keys, gather_rows, part_of_mean
 from lexlip.objectives.term_cut import USUAL_CUTS, TermCut
 from lexlip.objectives.views import Views
+from lexlip.settings_text import ADDED_LATER
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ class Distillation:
     Attributes:
         cuts: name those that will be indexed and asked.
         weight: of the loss of whole vectors.
-        cut_weight: of the mean over the cuts.
+        cut_weight: of the mean over the cuts; None for the same.
         temperature: divides the student's scores; the teacher's own, learned one divides its scores.
     """
 
     cuts: tuple[TermCut, ...] = USUAL_CUTS
     weight: float = 1.0
-    cut_weight: float = 1.0
+    cut_weight: float | None = field(default=None, metadata=ADDED_LATER)
     temperature: float = 0.05
     follows_teacher: ClassVar[bool] = True  # the phase needs one
 
@@ -87,8 +88,9 @@ class Distillation:
         """{"distillation": scalar, "cut_distillation": scalar}."""
         taught = Taught.by(*views.teacher_unit_vectors, views.dense_teacher.temperature().detach())
         whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, self.temperature, taught)
+        cut_weight = self.weight if self.cut_weight is None else self.cut_weight
         cut = [distillation_loss(*views.cut_unit_vectors(cut), self.temperature, taught) for cut in self.cuts]
         return {
             "distillation": self.weight * whole,
-            "cut_distillation": self.cut_weight * torch.stack(cut).mean(),
+            "cut_distillation": cut_weight * torch.stack(cut).mean(),
         }

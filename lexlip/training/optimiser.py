@@ -37,7 +37,7 @@ def set_training_mode(model: TwoTowers, phase: Phase) -> None:
 def make_optimiser(model: TwoTowers, settings: OptimiserSettings) -> AdamW:
     """AdamW over four groups: towers and heads, each with and without weight decay.
 
-    Norms, biases, embeddings, class tokens and tables of positions have none.
+    Norms, biases, embeddings, class tokens and tables of positions have none; projections that are copies do.
     The heads' projections are the word embeddings or copies of them, and learn at the towers' rate.
     """
     undecayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}

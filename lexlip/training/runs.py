@@ -247,7 +247,7 @@ def _on_frozen_towers(phase: Phase) -> Phase:
     """The phase with all of both towers frozen: their tokens are remembered, so all captions of a photo can take part.
 
     Five captions a photo instead of one are worth more than anything else that was tried; with towers that learn they
-    would cost five forward and backward passes.
+    would cost five forward and backward passes of the text tower.
     """
     return replace(
         phase,

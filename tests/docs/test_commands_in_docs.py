@@ -14,6 +14,7 @@ import tyro
 
 from lexlip import command_line
 from lexlip.index import BuildSettings, CaptionIndexing, build_shard, measure_captions, publish
+from lexlip.training.runs import find_run
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
@@ -98,6 +99,8 @@ def test_lexlip_commands_run(page: str, demo: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_pipelines_take_the_arguments_that_pages_give() -> None:
+    from pipelines.pretrain import PretrainArguments
+
     pipelines = settings_of_pipelines()
     seen = set()
     for page in PAGES:
@@ -108,7 +111,9 @@ def test_pipelines_take_the_arguments_that_pages_give() -> None:
                 if "..." in words or name not in pipelines:
                     assert (REPOSITORY / "pipelines" / f"{name}.py").is_file()
                     continue
-                tyro.cli(pipelines[name], args=words[words.index("python") + 2 :])
+                parsed = tyro.cli(pipelines[name], args=words[words.index("python") + 2 :])
+                if isinstance(parsed, PretrainArguments) and ":" not in parsed.run:
+                    assert find_run(parsed.run).name == parsed.run
                 seen.add(name)
     assert {"encode", "evaluate", "prepare", "pretrain"} <= seen
 

@@ -70,5 +70,6 @@ def test_classes_from_a_file_from_labels_and_from_scenes(tmp_path: Path) -> None
 def test_options_of_the_other_task_are_refused(tiny_lexlip: Path) -> None:
     with pytest.raises(ModelError, match="leave out what belongs to retrieval: --query-terms, --captions, --words"):
         evaluate_zero_shot(Evaluate(tiny_lexlip, query_terms=8, captions=True, words=5), "labels")
-    with pytest.raises(ModelError, match="--against compares models that classify"):
-        evaluate(Evaluate(tiny_lexlip, against=tiny_lexlip))
+    for job in (Evaluate(tiny_lexlip, against=tiny_lexlip), Evaluate(tiny_lexlip, templates=("{}",))):
+        with pytest.raises(ModelError, match="--against and --templates are for classifying"):
+            evaluate(job)

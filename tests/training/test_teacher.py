@@ -67,14 +67,24 @@ def test_paths_are_made_absolute_and_memory_is_counted(run: Run, folder: Path, m
 def test_from_dense_to_sparse_only_heads_learn() -> None:
     run = find_run("flickr8k-cpu-dense-to-sparse")
     assert run.towers_of_teacher
+    assert not run.model.tied_text_head
     assert all(phase.follows_teacher and phase.remember_towers for phase in run.phases)
 
 
+def test_heads_and_dense_projections_learn_last_from_all_captions_of_a_photo() -> None:
+    for name in ("flickr8k-cpu-dense-to-sparse", "flickr8k-cpu-clip"):
+        last = find_run(name).phases[-1]
+        assert last.remember_towers
+        assert last.examples.captions_per_image == 5
+
+
+@pytest.mark.parametrize("tied", [True, False])
 def test_a_phase_with_all_towers_frozen_teaches_the_heads_only(
-    run: Run, tiny_model_settings: ModelSettings, vocabulary: Vocabulary
+    run: Run, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, tied: bool
 ) -> None:
-    model = build_lexlip(tiny_model_settings, vocabulary)
+    model = build_lexlip(replace(tiny_model_settings, tied_text_head=tied), vocabulary)
     stages, layers = len(model.image_tower.stages()), len(model.text_tower.layers())
     freeze(model, replace(run.phases[0], frozen_image_stages=stages, frozen_text_layers=layers))
     learning = {name.split(".")[0] for name, value in model.named_parameters() if value.requires_grad}
     assert learning == {"image_bridge", "image_head", "text_head", "decoder"}
+    assert model.text_head.projection.requires_grad == (not tied)
