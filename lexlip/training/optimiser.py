@@ -8,7 +8,7 @@ from lexlip.model.lexlip import LexLIP
 from lexlip.model.towers import TwoTowers
 from lexlip.training.phases import OptimiserSettings, Phase
 
-FIRST_MOMENT_DECAY = 0.9
+BETAS = (0.9, 0.98)  # as CLIP and LexLIP-like models are trained; 0.999 is slow to forget early gradients
 
 
 def freeze(model: TwoTowers, phase: Phase) -> None:
@@ -60,7 +60,7 @@ def make_optimiser(model: TwoTowers, settings: OptimiserSettings) -> AdamW:
             }
             for (tower, decays), parameters in groups.items()
         ],
-        betas=(FIRST_MOMENT_DECAY, settings.second_moment_decay),
+        betas=BETAS,
     )
 
 

@@ -24,8 +24,6 @@ class OptimiserSettings:
         weight_decay: for matrices; norms, biases, embeddings and positions have none.
         warmup_share: share of the phase's steps.
         largest_gradient: the gradient's norm is clipped to it.
-        second_moment_decay: of AdamW's mean squares. 0.98, as CLIP and LexLIP-like models are trained, soon forgets
-            early gradients; 0.999 steadies the high rates of fresh heads.
     """
 
     tower_rate: float = 5e-5
@@ -33,7 +31,6 @@ class OptimiserSettings:
     weight_decay: float = 0.01
     warmup_share: float = 0.1
     largest_gradient: float = 1.0
-    second_moment_decay: float = field(default=0.98, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ def test_paths_are_made_absolute_and_memory_is_counted(run: Run, folder: Path, m
     assert taught.weights_bytes > alone.weights_bytes
 
 
+def test_the_distilled_run_ends_with_heads_that_learn_alone() -> None:
+    run, untaught = find_run("flickr8k-cpu-distilled"), find_run("flickr8k-cpu")
+    assert [phase.name for phase in run.phases] == [*(phase.name for phase in untaught.phases), "heads"]
+    assert run.phases[:3] == untaught.phases[:3]
+    assert [phase.follows_teacher for phase in run.phases] == [False] * 3 + [True] * 3
+    assert not any(phase.momentum for phase in run.phases if phase.follows_teacher)
+
+
 def test_from_dense_to_sparse_only_heads_learn() -> None:
     run = find_run("flickr8k-cpu-dense-to-sparse")
     assert run.towers_of_teacher
