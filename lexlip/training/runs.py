@@ -269,10 +269,9 @@ def find_run(name: str) -> Run:
 
 
 def _on_frozen_towers(phase: Phase) -> Phase:
-    """The phase with all of both towers frozen: their tokens are remembered, so all captions of a photo can take part.
+    """The phase with both towers frozen and remembered, so that all captions of a photo can take part in every step.
 
-    Five captions a photo instead of one are worth more than anything else that was tried; with towers that learn they
-    would cost five forward and backward passes of the text tower.
+    While the text tower learned, they would cost five forward and backward passes of it.
     """
     return replace(
         phase,
