@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -29,29 +30,44 @@ class Query:
     """A query over the vocabulary or, once captions have a share, over both fields of the index.
 
     Attributes:
-        terms: [T] int32, ascending. weights: [T] float32, positive.
-        words: the terms as whole words, heaviest first.
+        vocabulary: of its terms.
+        terms: [T] int32, ascending; those of captions follow, with the size of the vocabulary added.
+        weights: [T] float32, positive.
         text: what was asked in words; its words are looked for in captions, without it the terms of the vector.
-        spoken: the words that were said, with their piece ids.
+        named: the words that were asked for by name, with their piece ids.
         excluded: words that no hit may show.
     """
 
+    vocabulary: Vocabulary = field(repr=False)
     terms: np.ndarray
     weights: np.ndarray
-    words: tuple[QueryWord, ...]
     text: str | None = None
-    spoken: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    named: tuple[tuple[str, tuple[int, ...]], ...] = ()
     excluded: tuple[ExcludedWord, ...] = ()
 
     def __len__(self) -> int:
         return len(self.terms)
 
+    @cached_property
+    def words(self) -> tuple[QueryWord, ...]:
+        """The terms as whole words, heaviest first, those of captions last.
+
+        Shards need none of it, so it is made when it is first looked at: while they search.
+        """
+        said = self.named if self.text is None else tuple(self.vocabulary.words_of(self.text))
+        fields, terms = np.divmod(self.terms, len(self.vocabulary))
+        seen = int(np.searchsorted(fields, 1))
+        words = group_words(self.vocabulary, terms[:seen], self.weights[:seen], said)
+        words += [
+            replace(word, columns=tuple(seen + column for column in word.columns), field="captions")
+            for word in group_words(self.vocabulary, terms[seen:], self.weights[seen:], said)
+        ]
+        return tuple(words)
+
 
 def query_of_vector(vocabulary: Vocabulary, vector: LexiconVector, text: str | None = None) -> Query:
     """A query with an encoded vector; `text` is what it came from, if it was no picture."""
-    terms, weights = np.asarray(vector.terms, np.int32), np.asarray(vector.weights, np.float32)
-    spoken = () if text is None else tuple(vocabulary.words_of(text))
-    return Query(terms, weights, tuple(group_words(vocabulary, terms, weights, spoken)), text, spoken)
+    return Query(vocabulary, np.asarray(vector.terms, np.int32), np.asarray(vector.weights, np.float32), text)
 
 
 def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query:
@@ -64,11 +80,11 @@ def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query
         QueryError: a word the vocabulary cannot spell, or no positive weight at all.
     """
     weight_of: dict[int, float] = {}
-    spoken, excluded = [], []
+    named, excluded = [], []
     for word, weight in wanted.items():
         pieces = pieces_of(vocabulary, word)
         if weight > 0:
-            spoken.append((word, pieces))
+            named.append((word, pieces))
             for piece in pieces:
                 weight_of[piece] = weight_of.get(piece, 0.0) + weight
         elif weight < 0:
@@ -77,8 +93,7 @@ def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query
         raise QueryError("a query needs at least one term with a weight above zero.")
     terms = np.array(sorted(weight_of), np.int32)
     weights = np.array([weight_of[int(term)] for term in terms], np.float32)
-    words = tuple(group_words(vocabulary, terms, weights, spoken))
-    return Query(terms, weights, words, None, tuple(spoken), tuple(excluded))
+    return Query(vocabulary, terms, weights, None, tuple(named), tuple(excluded))
 
 
 def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatistics | None, share: float) -> Query:
@@ -92,14 +107,7 @@ def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatist
     vector = LexiconVector(query.terms, query.weights)
     said = vector if query.text is None else said_pieces(vocabulary, query.text)
     fused = fuse(vector, said, captions, share)
-    fields, terms = np.divmod(fused.terms, len(vocabulary))
-    seen = int(np.searchsorted(fields, 1))
-    words = group_words(vocabulary, terms[:seen], fused.weights[:seen], query.spoken)
-    words += [
-        replace(word, columns=tuple(seen + column for column in word.columns), field="captions")
-        for word in group_words(vocabulary, terms[seen:], fused.weights[seen:], query.spoken)
-    ]
-    return replace(query, terms=fused.terms, weights=fused.weights, words=tuple(words))
+    return replace(query, terms=fused.terms, weights=fused.weights)
 
 
 def pieces_of(vocabulary: Vocabulary, word: str) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from serve.schemas import (
     WordsAnswer,
 )
 from serve.settings import ServeSettings
-from serve.shards import ShardAnswer, ShardQuery, shards_of_group
+from serve.shards import ShardAnswer, ShardQuery, places_of_groups
 
 # A request follows the index to newer generations this many times before the shards that moved on count as failed.
 GENERATION_TRIES = 5
@@ -232,12 +232,14 @@ class SearchService:
 
     def _count(self, corpus: Corpus, replies: Sequence[Reply]) -> ShardCounts:
         counts = dict.fromkeys(Outcome, 0)
-        for group, reply in enumerate(replies):
+        places = places_of_groups(len(corpus.index.manifest.shards), len(replies))
+        for held, reply in zip(places, replies, strict=True):
             answer: ShardAnswer | None = reply.value
             outcome = Outcome.FAILED if answer is not None and answer.ranking is None else reply.outcome
-            held = len(shards_of_group(corpus.index.manifest, group, len(replies)))
-            counts[outcome] += held
-            self.metrics.shards.inc(max(held, 1), tags={"outcome": outcome.value})
+            counts[outcome] += len(held)
+        for outcome, shards in counts.items():
+            if shards:
+                self.metrics.shards.inc(shards, tags={"outcome": outcome.value})
         return ShardCounts(
             total=sum(counts.values()),
             ok=counts[Outcome.OK],

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lexlip.errors import IndexFormatError, QueryError
-from lexlip.index import Index, Manifest
+from lexlip.index import Index
 from lexlip.index.index import DocumentFilter
 from lexlip.index.manifest import read_manifest
 from lexlip.index.query import LARGEST_K
@@ -63,9 +63,10 @@ class ShardAnswer:
     engine_ms: float = 0.0
 
 
-def shards_of_group(manifest: Manifest, group: int, groups: int) -> list[int]:
-    """Places (not numbers) of the manifest's shards that deployment `group` of `groups` holds: neighbours."""
-    return [int(place) for place in np.array_split(np.arange(len(manifest.shards)), groups)[group]]
+@lru_cache
+def places_of_groups(shards: int, groups: int) -> tuple[tuple[int, ...], ...]:
+    """Places (not numbers) of the manifest's shards that each of the deployments holds: neighbours."""
+    return tuple(tuple(part.tolist()) for part in np.array_split(np.arange(shards), groups))
 
 
 class OpenShard:
@@ -119,7 +120,7 @@ class ShardGroup:
         for _ in range(OPENING_TRIES):
             manifest = read_manifest(folder)
             first = np.cumsum([0, *(entry.documents for entry in manifest.shards)])
-            places = shards_of_group(manifest, group, groups)
+            places = places_of_groups(len(manifest.shards), groups)[group]
             opened = [
                 (Index.open(folder, shards=[manifest.shards[place].shard]), int(first[place])) for place in places
             ]
