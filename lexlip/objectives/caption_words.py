@@ -1,10 +1,12 @@
-"""Caption words as a target for the image's lexicon: what people say of a picture is what its vector should name.
+"""Caption words as targets: what people say of a picture is what its vector should name, and a caption's its own words.
 
 Shapes: N images, C captions an image, B = N * C captions, L text tokens, V vocabulary.
 
 A distribution over the terms of an image's captions, rare terms weighing more, is matched by the softmax of the image's
 pooled logits (the distribution that the bottleneck uses). It needs no text tower, so an epoch of it costs a fraction of
-a contrastive one, and it gives the image head a human vocabulary before contrastive learning starts.
+a contrastive one, and it gives the image head a human vocabulary before contrastive learning starts. Beside contrastive
+learning, of both sides, it keeps heads from taking rare near-synonyms for codes of their own, which find as well and
+explain nothing.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ import torch
 from torch import Tensor
 
 from lexlip.objectives.views import Views
+
+LEAST_LOG_SHARE = -100.0  # far below what any word of a caption gets
 
 
 def caption_terms(token_ids_BL: Tensor, captions: int, special_V: Tensor) -> Tensor:
@@ -48,9 +52,41 @@ class CaptionWords:
 
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"caption_words": scalar}."""
-        batch, model = views.batch, views.lexicon_model
+        batch, special_V = views.batch, views.lexicon_model.special_V
         captions = batch.token_ids_BL.shape[0] // batch.pixels_N3SS.shape[0]
-        target_NV = caption_terms(batch.token_ids_BL, captions, model.special_V)
-        logits_NV = views.image_pooled_NV.float().masked_fill(model.special_V, torch.finfo(torch.float32).min)
-        log_shares_NV = torch.log_softmax(self.scale * logits_NV, dim=1)
-        return {"caption_words": -self.weight * (target_NV * log_shares_NV.clamp(min=-100.0)).sum(dim=1).mean()}
+        target_NV = caption_terms(batch.token_ids_BL, captions, special_V)
+        return {"caption_words": self.weight * words_loss(views.image_pooled_NV, target_NV, special_V, self.scale)}
+
+
+@dataclass(frozen=True)
+class OwnWords:
+    """Cross-entropy between the words of a caption and its own pooled logits.
+
+    Attributes:
+        weight: of the loss.
+        scale: multiplies the pooled logits before the softmax, as of `CaptionWords`.
+    """
+
+    weight: float = 1.0
+    scale: float = 2.0
+
+    def __call__(self, views: Views) -> dict[str, Tensor]:
+        """{"own_words": scalar}."""
+        special_V = views.lexicon_model.special_V
+        target_BV = caption_terms(views.batch.token_ids_BL, 1, special_V)
+        return {"own_words": self.weight * words_loss(views.text_pooled_BV, target_BV, special_V, self.scale)}
+
+
+def words_loss(pooled_BV: Tensor, target_BV: Tensor, special_V: Tensor, scale: float) -> Tensor:
+    """Mean over rows of the cross-entropy between a target and the softmax of scaled pooled logits.
+
+    Args:
+        pooled_BV: of images or captions.
+        target_BV: rows of sum 1, or 0 where there is nothing to learn.
+        special_V: True at terms that are no words, which take no part.
+        scale: multiplies the pooled logits.
+    """
+    words_BV = pooled_BV.float().masked_fill(special_V, torch.finfo(torch.float32).min)
+    # Special terms have no share in a target, and zero times minus infinity would not be zero.
+    log_shares_BV = torch.log_softmax(scale * words_BV, dim=1).clamp(min=LEAST_LOG_SHARE)
+    return -(target_BV * log_shares_BV).sum(dim=1).mean()

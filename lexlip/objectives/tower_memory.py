@@ -67,7 +67,7 @@ class TowerMemory:
         states_BLD = torch.zeros(*token_ids.shape, states[0].shape[-1], device=token_ids.device)
         for row, state_LD in enumerate(states):
             states_BLD[row, : len(state_LD)] = state_LD
-        tokens_NTD, taught = torch.stack(tokens).float(), None
+        tokens_NTD, taught = torch.stack(tokens), None
         if self.teacher is not None:
             teacher = self.teacher
 
@@ -80,8 +80,8 @@ class TowerMemory:
                 return teacher.pool_text_states(states_BLD[rows], ids) if shared else teacher.text_vectors(ids)
 
             taught = (
-                torch.stack(_rows(self._teacher_images, images, image_vectors)).float(),
-                torch.stack(_rows(self._teacher_texts, texts, text_vectors)).float(),
+                torch.stack(_rows(self._teacher_images, images, image_vectors)),
+                torch.stack(_rows(self._teacher_texts, texts, text_vectors)),
             )
         return Remembered(tokens_NTD, states_BLD, taught)
 
@@ -97,10 +97,13 @@ def _same_towers(model: TwoTowers, teacher: DenseCLIP) -> bool:
 def _rows(
     known: Rows, keys: Sequence[int | bytes], compute: Callable[[Tensor], Tensor], lengths: Sequence[int] | None = None
 ) -> list[Tensor]:
-    """The remembered outputs of some rows in half precision, cut to their lengths; missing ones are computed first."""
+    """The remembered outputs of some rows, cut to their lengths; missing ones are computed first.
+
+    Kept in half precision, given back in single: autocast refuses to stack a kind of half that is not its own.
+    """
     missing = [row for row, key in enumerate(keys) if key not in known]
     if missing:
         for row, made in zip(missing, compute(torch.tensor(missing)), strict=True):
             # A copy: a view would keep the whole batch's output.
             known[keys[row]] = made[: lengths[row] if lengths is not None else None].half().clone()
-    return [known[key] for key in keys]
+    return [known[key].float() for key in keys]

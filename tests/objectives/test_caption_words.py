@@ -5,7 +5,7 @@ import math
 import torch
 
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.caption_words import CaptionWords, caption_terms
+from lexlip.objectives.caption_words import CaptionWords, OwnWords, caption_terms
 from lexlip.objectives.views import Batch, Views
 
 
@@ -38,3 +38,26 @@ def test_it_needs_no_text_tower(lexlip: LexLIP, batch: Batch) -> None:
     assert all(parameter.grad is None for parameter in lexlip.text_tower.parameters())
     gradients = [parameter.grad for parameter in lexlip.image_head.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+def test_a_caption_s_target_is_its_own_words(lexlip: LexLIP, batch: Batch) -> None:
+    parts = OwnWords(weight=0.5, scale=2.0)(Views(lexlip, batch, 0.0))
+    ordinary = torch.tensor(lexlip.vocabulary.ordinary_ids, dtype=torch.int64)
+    target = caption_terms(batch.token_ids_BL, 1, lexlip.special_V)[:, ordinary]
+    pooled = lexlip.pool_text(batch.token_ids_BL)[:, ordinary]
+    expected = torch.nn.functional.cross_entropy(2.0 * pooled, target)
+    torch.testing.assert_close(parts, {"own_words": 0.5 * expected})
+
+
+def test_own_words_raise_the_share_of_a_caption_s_words(lexlip: LexLIP, batch: Batch) -> None:
+    """A few steps on the text head alone, by the objective alone."""
+    optimiser = torch.optim.Adam(lexlip.text_head.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(5):
+        loss = OwnWords()(Views(lexlip, batch, 0.0))["own_words"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.9 * losses[0]

@@ -68,6 +68,24 @@ def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
         assert torch.allclose(mine, theirs, atol=HALF_PRECISION)
 
 
+def test_training_in_bfloat16_can_remember_too(
+    model: LexLIP, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+) -> None:
+    """As on GPUs: autocast has its own kind of half precision, and the memory another."""
+    teacher = build_clip(tiny_model_settings, vocabulary).eval()
+    memory = TowerMemory(model.eval(), teacher)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        first, again = memory.recall(batch_of(0)), memory.recall(batch_of(0))
+    assert first.teacher_vectors is not None and again.teacher_vectors is not None
+    for one, other in zip(
+        (first.image_tokens_NTD, first.text_states_BLD, *first.teacher_vectors),
+        (again.image_tokens_NTD, again.text_states_BLD, *again.teacher_vectors),
+        strict=True,
+    ):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
 def test_the_towers_are_asked_once_and_the_heads_learn(
     model: LexLIP,
     heads_phase: Phase,
