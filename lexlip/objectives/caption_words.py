@@ -1,6 +1,6 @@
 """Caption words as targets: what people say of a picture is what its vector should name, and a caption's its own words.
 
-Shapes: N images, C captions an image, B = N * C captions, L text tokens, V vocabulary.
+Shapes: N images, C captions an image, B = N * C captions, R rows of either side, L text tokens, V vocabulary.
 
 A distribution over the terms of an image's captions, rare terms weighing more, is matched by the softmax of the image's
 pooled logits (the distribution that the bottleneck uses). It needs no text tower, so an epoch of it costs a fraction of
@@ -59,34 +59,44 @@ class CaptionWords:
 
 
 @dataclass(frozen=True)
-class OwnWords:
-    """Cross-entropy between the words of a caption and its own pooled logits.
+class SaidWords:
+    """Holds an image to the words of its captions, and a caption to its own, beside contrastive learning.
+
+    Terms that a vector lacks and its target does not name count in the softmax and get no gradient: each has next to no
+    share, and thousands of them would make the backward pass of the heads a dense one.
 
     Attributes:
-        weight: of the loss.
-        scale: multiplies the pooled logits before the softmax, as of `CaptionWords`.
+        weight: of each side's cross-entropy.
+        scale: multiplies the pooled logits before the softmax; gentler than where words are all there is to learn.
     """
 
-    weight: float = 1.0
-    scale: float = 2.0
+    weight: float = 0.3
+    scale: float = 1.0
 
     def __call__(self, views: Views) -> dict[str, Tensor]:
-        """{"own_words": scalar}."""
-        special_V = views.lexicon_model.special_V
-        target_BV = caption_terms(views.batch.token_ids_BL, 1, special_V)
-        return {"own_words": self.weight * words_loss(views.text_pooled_BV, target_BV, special_V, self.scale)}
+        """{"image_words": scalar, "text_words": scalar}."""
+        batch, special_V = views.batch, views.lexicon_model.special_V
+        captions = batch.token_ids_BL.shape[0] // batch.pixels_N3SS.shape[0]
+        sides = {"image_words": (views.image_pooled_NV, captions), "text_words": (views.text_pooled_BV, 1)}
+        parts = {}
+        for name, (pooled_RV, captions_each) in sides.items():
+            target_RV = caption_terms(batch.token_ids_BL, captions_each, special_V)
+            absent_RV = (pooled_RV <= 0) & (target_RV == 0)
+            learning_RV = torch.where(absent_RV, pooled_RV.detach(), pooled_RV)
+            parts[name] = self.weight * words_loss(learning_RV, target_RV, special_V, self.scale)
+        return parts
 
 
-def words_loss(pooled_BV: Tensor, target_BV: Tensor, special_V: Tensor, scale: float) -> Tensor:
+def words_loss(pooled_RV: Tensor, target_RV: Tensor, special_V: Tensor, scale: float) -> Tensor:
     """Mean over rows of the cross-entropy between a target and the softmax of scaled pooled logits.
 
     Args:
-        pooled_BV: of images or captions.
-        target_BV: rows of sum 1, or 0 where there is nothing to learn.
+        pooled_RV: of images or captions.
+        target_RV: rows of sum 1, or 0 where there is nothing to learn.
         special_V: True at terms that are no words, which take no part.
         scale: multiplies the pooled logits.
     """
-    words_BV = pooled_BV.float().masked_fill(special_V, torch.finfo(torch.float32).min)
+    words_RV = pooled_RV.float().masked_fill(special_V, torch.finfo(torch.float32).min)
     # Special terms have no share in a target, and zero times minus infinity would not be zero.
-    log_shares_BV = torch.log_softmax(scale * words_BV, dim=1).clamp(min=LEAST_LOG_SHARE)
-    return -(target_BV * log_shares_BV).sum(dim=1).mean()
+    log_shares_RV = torch.log_softmax(scale * words_RV, dim=1).clamp(min=LEAST_LOG_SHARE)
+    return -(target_RV * log_shares_RV).sum(dim=1).mean()

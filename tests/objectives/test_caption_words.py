@@ -5,7 +5,7 @@ import math
 import torch
 
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.caption_words import CaptionWords, OwnWords, caption_terms
+from lexlip.objectives.caption_words import CaptionWords, SaidWords, caption_terms
 from lexlip.objectives.views import Batch, Views
 
 
@@ -40,24 +40,40 @@ def test_it_needs_no_text_tower(lexlip: LexLIP, batch: Batch) -> None:
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
 
-def test_a_caption_s_target_is_its_own_words(lexlip: LexLIP, batch: Batch) -> None:
-    parts = OwnWords(weight=0.5, scale=2.0)(Views(lexlip, batch, 0.0))
+def test_said_words_are_those_of_an_image_s_captions_and_a_caption_s_own(lexlip: LexLIP, batch: Batch) -> None:
+    parts = SaidWords(weight=0.5, scale=2.0)(Views(lexlip, batch, 0.0))
     ordinary = torch.tensor(lexlip.vocabulary.ordinary_ids, dtype=torch.int64)
-    target = caption_terms(batch.token_ids_BL, 1, lexlip.special_V)[:, ordinary]
-    pooled = lexlip.pool_text(batch.token_ids_BL)[:, ordinary]
-    expected = torch.nn.functional.cross_entropy(2.0 * pooled, target)
-    torch.testing.assert_close(parts, {"own_words": 0.5 * expected})
+    expected = {}
+    for name, pooled, captions in (
+        ("image_words", lexlip.pool_image(batch.pixels_N3SS), 2),
+        ("text_words", lexlip.pool_text(batch.token_ids_BL), 1),
+    ):
+        target = caption_terms(batch.token_ids_BL, captions, lexlip.special_V)[:, ordinary]
+        expected[name] = 0.5 * torch.nn.functional.cross_entropy(2.0 * pooled[:, ordinary], target)
+    torch.testing.assert_close(parts, expected)
 
 
-def test_own_words_raise_the_share_of_a_caption_s_words(lexlip: LexLIP, batch: Batch) -> None:
-    """A few steps on the text head alone, by the objective alone."""
-    optimiser = torch.optim.Adam(lexlip.text_head.parameters(), lr=1e-2)
+def test_only_terms_that_are_shown_or_said_learn_from_said_words(lexlip: LexLIP, batch: Batch) -> None:
+    views = Views(lexlip, batch, 0.0)
+    pooled = views.image_pooled_NV
+    pooled.retain_grad()
+    SaidWords()(views)["image_words"].backward()
+    said = caption_terms(batch.token_ids_BL, 2, lexlip.special_V) > 0
+    assert pooled.grad is not None
+    assert not pooled.grad[(pooled <= 0) & ~said].any()
+    assert (pooled.grad[said] != 0).all()
+
+
+def test_said_words_come_forward(lexlip: LexLIP, batch: Batch) -> None:
+    """A few steps on both heads, by the objective alone."""
+    optimiser = torch.optim.Adam([*lexlip.text_head.parameters(), *lexlip.image_head.parameters()], lr=1e-2)
     losses = []
     for _ in range(5):
-        loss = OwnWords()(Views(lexlip, batch, 0.0))["own_words"]
+        parts = SaidWords()(Views(lexlip, batch, 0.0))
         optimiser.zero_grad()
-        loss.backward()
+        torch.stack(list(parts.values())).sum().backward()
         optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses == sorted(losses, reverse=True)
-    assert losses[-1] < 0.9 * losses[0]
+        losses.append([float(part.detach()) for part in parts.values()])
+    for side in zip(*losses, strict=True):
+        assert list(side) == sorted(side, reverse=True)
+        assert side[-1] < 0.9 * side[0]

@@ -76,7 +76,8 @@ def test_training_in_bfloat16_can_remember_too(
     memory = TowerMemory(model.eval(), teacher)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         first, again = memory.recall(batch_of(0)), memory.recall(batch_of(0))
-    assert first.teacher_vectors is not None and again.teacher_vectors is not None
+    assert first.teacher_vectors is not None
+    assert again.teacher_vectors is not None
     for one, other in zip(
         (first.image_tokens_NTD, first.text_states_BLD, *first.teacher_vectors),
         (again.image_tokens_NTD, again.text_states_BLD, *again.teacher_vectors),
