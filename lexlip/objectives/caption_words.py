@@ -66,24 +66,27 @@ class SaidWords:
     share, and thousands of them would make the backward pass of the heads a dense one.
 
     Attributes:
-        weight: of each side's cross-entropy.
+        weight: of each side's cross-entropy when the phase begins. Words are learned faster than matching.
+        last_weight: at its end, reached in a straight line: less, so that sparsity and matching decide in the end.
         scale: multiplies the pooled logits before the softmax; gentler than where words are all there is to learn.
     """
 
-    weight: float = 0.3
+    weight: float = 1.0
+    last_weight: float = 0.2
     scale: float = 1.0
 
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"image_words": scalar, "text_words": scalar}."""
         batch, special_V = views.batch, views.lexicon_model.special_V
         captions = batch.token_ids_BL.shape[0] // batch.pixels_N3SS.shape[0]
+        weight = self.weight + views.progress * (self.last_weight - self.weight)
         sides = {"image_words": (views.image_pooled_NV, captions), "text_words": (views.text_pooled_BV, 1)}
         parts = {}
         for name, (pooled_RV, captions_each) in sides.items():
             target_RV = caption_terms(batch.token_ids_BL, captions_each, special_V)
             absent_RV = (pooled_RV <= 0) & (target_RV == 0)
             learning_RV = torch.where(absent_RV, pooled_RV.detach(), pooled_RV)
-            parts[name] = self.weight * words_loss(learning_RV, target_RV, special_V, self.scale)
+            parts[name] = weight * words_loss(learning_RV, target_RV, special_V, self.scale)
         return parts
 
 

@@ -41,7 +41,8 @@ def test_it_needs_no_text_tower(lexlip: LexLIP, batch: Batch) -> None:
 
 
 def test_said_words_are_those_of_an_image_s_captions_and_a_caption_s_own(lexlip: LexLIP, batch: Batch) -> None:
-    parts = SaidWords(weight=0.5, scale=2.0)(Views(lexlip, batch, 0.0))
+    settings = SaidWords(weight=0.8, last_weight=0.4, scale=2.0)
+    parts = settings(Views(lexlip, batch, progress=0.75))  # three quarters of the way from 0.8 to 0.4
     ordinary = torch.tensor(lexlip.vocabulary.ordinary_ids, dtype=torch.int64)
     expected = {}
     for name, pooled, captions in (
