@@ -1,8 +1,7 @@
 """Why a picture was found, in whole words: pieces that the vocabulary split are put together again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from lexlip.vocabulary import Vocabulary
 Field = Literal["lexicon", "captions"]
 
 
-@dataclass(frozen=True)
-class QueryWord:
+class QueryWord(NamedTuple):
     """One word of a query and where its pieces stand among the query's terms.
 
     Attributes:
@@ -28,8 +26,7 @@ class QueryWord:
     field: Field = "lexicon"
 
 
-@dataclass(frozen=True)
-class WordShare:
+class WordShare(NamedTuple):
     """What one word of one field added to one score; `share` is its part of the sum of all contributions, 0 to 1."""
 
     word: str

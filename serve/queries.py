@@ -59,7 +59,7 @@ class Query:
         seen = int(np.searchsorted(fields, 1))
         words = group_words(self.vocabulary, terms[:seen], self.weights[:seen], said)
         words += [
-            replace(word, columns=tuple(seen + column for column in word.columns), field="captions")
+            word._replace(columns=tuple(seen + column for column in word.columns), field="captions")
             for word in group_words(self.vocabulary, terms[seen:], self.weights[seen:], said)
         ]
         return tuple(words)
