@@ -48,6 +48,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "Not a valid request."},
     503: {"model": Problem, "description": "At capacity, or shards missing; see Retry-After."},
 }
+BODY_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    400: {"model": Problem, "description": "A malformed form."},
+    415: {"model": Problem, "description": "Neither JSON nor a form."},
+}
+NO_PICTURE: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such picture."}}
 
 
 class NoOptions(BaseModel):
@@ -134,7 +140,7 @@ def _search_routes(api: FastAPI, service: SearchService) -> None:
     @api.post(
         "/search",
         response_model=SearchAnswer,
-        responses=PROBLEMS,
+        responses={**BODY_PROBLEMS, **NO_PICTURE},
         summary="Search with words, a picture, a picture of the corpus, or weighted terms",
         openapi_extra=_body(SearchRequest, SearchOptions),
     )
@@ -154,7 +160,7 @@ def _search_routes(api: FastAPI, service: SearchService) -> None:
     @api.post(
         "/encode",
         response_model=EncodeAnswer,
-        responses=PROBLEMS,
+        responses=BODY_PROBLEMS,
         summary="The lexicon vector of a text or a picture",
         openapi_extra=_body(EncodeRequest, NoOptions),
     )
@@ -168,7 +174,7 @@ def _search_routes(api: FastAPI, service: SearchService) -> None:
 
 
 def _image_routes(api: FastAPI, service: SearchService) -> None:
-    missing: dict[int | str, dict[str, Any]] = {**PROBLEMS, 404: {"model": Problem, "description": "No such picture."}}
+    missing = {**PROBLEMS, **NO_PICTURE}
 
     # Ids may hold slashes, so the longer routes come first.
     @api.get(

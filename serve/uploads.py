@@ -50,7 +50,7 @@ async def parse_form(request: Request, body: bytes, model: type[Body]) -> tuple[
     """The bytes of the part `image`, and the other parts validated as options (`filters` is JSON).
 
     Raises:
-        HTTPException: 400 for a malformed form, 422 without a picture.
+        HTTPException: 400 for a malformed form, 422 without a picture or with a part that comes twice.
         RequestValidationError: an option that is not valid.
     """
 
@@ -62,6 +62,9 @@ async def parse_form(request: Request, body: bytes, model: type[Body]) -> tuple[
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise HTTPException(422, "image: a file part with this name is missing.")
+        names = [name for name, _ in form.multi_items()]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise HTTPException(422, f"{', '.join(twice)}: given more than once.")
         options: dict[str, Any] = {name: value for name, value in form.items() if name != "image"}
         if "filters" in options:
             options["filters"] = json.loads(str(options["filters"]))

@@ -103,6 +103,36 @@ def test_a_bad_picture_does_not_fail_the_others_in_its_batch(client: httpx.Clien
     assert statuses == [200, 422] * 6
 
 
+def test_a_part_of_a_form_comes_once(client: httpx.Client) -> None:
+    picture = {"image": ("a.jpg", jpeg(), "image/jpeg")}
+    answer = client.post("/search", files=picture, data={"k": ["3", "4"]})
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": "k: given more than once."}
+    assert client.post("/search", files=picture, data={"k": "3"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "request_parts", "status"),
+    [
+        ("/search", {}, 415),
+        ("/encode", {}, 415),
+        ("/search", {"json": {"image_id": "nobody has this"}}, 404),
+        ("/search", {"json": {"text": ""}}, 422),
+        (
+            "/encode",
+            {"content": b"--a\r\n--a--\r\n", "headers": {"content-type": "multipart/form-data; boundary=a"}},
+            400,
+        ),
+        ("/search", {"files": {f"part {number}": (None, b"x") for number in range(20)}}, 400),
+    ],
+)
+def test_refusals_are_those_that_the_description_of_the_api_names(
+    client: httpx.Client, path: str, request_parts: dict, status: int
+) -> None:
+    assert client.post(path, **request_parts).status_code == status
+    assert str(status) in client.get("/openapi.json").json()["paths"][path]["post"]["responses"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options"),
     [
