@@ -96,7 +96,7 @@ def query_of_terms(vocabulary: Vocabulary, wanted: Mapping[str, float]) -> Query
     return Query(vocabulary, terms, weights, None, tuple(named), tuple(excluded))
 
 
-def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatistics | None, share: float) -> Query:
+def with_captions(query: Query, captions: CaptionStatistics | None, share: float) -> Query:
     """The query over both fields of an index, captions having a share of the score.
 
     Raises:
@@ -105,7 +105,7 @@ def with_captions(vocabulary: Vocabulary, query: Query, captions: CaptionStatist
     if share == 0:
         return query
     vector = LexiconVector(query.terms, query.weights)
-    said = vector if query.text is None else said_pieces(vocabulary, query.text)
+    said = vector if query.text is None else said_pieces(query.vocabulary, query.text)
     fused = fuse(vector, said, captions, share)
     return replace(query, terms=fused.terms, weights=fused.weights)
 

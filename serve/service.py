@@ -193,7 +193,7 @@ class SearchService:
         deadline = asyncio.get_running_loop().time() + self.settings.deadline_ms / 1000
         for attempt in range(GENERATION_TRIES):
             corpus = self.keeper.current
-            query = with_captions(self.vocabulary, unfused, corpus.captions, captions)
+            query = with_captions(unfused, corpus.captions, captions)
             if not len(query):
                 everything = len(corpus.index.manifest.shards)
                 return (

@@ -53,8 +53,7 @@ class CaptionWords:
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"caption_words": scalar}."""
         batch, special_V = views.batch, views.lexicon_model.special_V
-        captions = batch.token_ids_BL.shape[0] // batch.pixels_N3SS.shape[0]
-        target_NV = caption_terms(batch.token_ids_BL, captions, special_V)
+        target_NV = caption_terms(batch.token_ids_BL, batch.captions_per_image, special_V)
         return {"caption_words": self.weight * words_loss(views.image_pooled_NV, target_NV, special_V, self.scale)}
 
 
@@ -78,9 +77,11 @@ class SaidWords:
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"image_words": scalar, "text_words": scalar}."""
         batch, special_V = views.batch, views.lexicon_model.special_V
-        captions = batch.token_ids_BL.shape[0] // batch.pixels_N3SS.shape[0]
         weight = self.weight + views.progress * (self.last_weight - self.weight)
-        sides = {"image_words": (views.image_pooled_NV, captions), "text_words": (views.text_pooled_BV, 1)}
+        sides = {
+            "image_words": (views.image_pooled_NV, batch.captions_per_image),
+            "text_words": (views.text_pooled_BV, 1),
+        }
         parts = {}
         for name, (pooled_RV, captions_each) in sides.items():
             target_RV = caption_terms(batch.token_ids_BL, captions_each, special_V)

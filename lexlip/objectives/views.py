@@ -45,6 +45,11 @@ class Batch:
     decoder_masked_ids_BL: Tensor
     decoder_labels_BL: Tensor
 
+    @property
+    def captions_per_image(self) -> int:
+        """C; the captions of an image stand in a row."""
+        return self.token_ids_BL.shape[0] // self.pixels_N3SS.shape[0]
+
 
 def normalised(vectors: Tensor) -> Tensor:
     """Rows scaled to unit length, in single precision."""
@@ -181,5 +186,4 @@ class Views:
     @cached_property
     def image_pooled_BV(self) -> Tensor:
         """Pooled logits of each caption's image."""
-        captions = self.batch.token_ids_BL.shape[0] // self.batch.pixels_N3SS.shape[0]
-        return self.image_pooled_NV.repeat_interleave(captions, dim=0)
+        return self.image_pooled_NV.repeat_interleave(self.batch.captions_per_image, dim=0)

@@ -57,7 +57,7 @@ def test_the_pieces_of_a_split_word_are_explained_as_that_word_in_captions_too()
     captions = CaptionStatistics(field, 10, np.full(len(VOCABULARY), 2))
     query = query_of_vector(VOCABULARY, LexiconVector(ids("dog"), np.ones(1, np.float32)), "skateboard dog")
 
-    fused = with_captions(VOCABULARY, query, captions, 0.5)
+    fused = with_captions(query, captions, 0.5)
     shares = explain_hit(fused.words, np.array([0.1, 0.1, 0.2, 0.1], np.float32))
 
     assert (fused.terms % len(VOCABULARY)).tolist() == ids("dog", "dog", "skate", "##board").tolist()
@@ -71,4 +71,4 @@ def test_the_pieces_of_a_split_word_are_explained_as_that_word_in_captions_too()
         ("dog", "lexicon", 0.2),
         ("dog", "captions", 0.2),
     ]
-    assert with_captions(VOCABULARY, query, None, 0.0) is query
+    assert with_captions(query, None, 0.0) is query
