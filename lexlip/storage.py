@@ -215,8 +215,13 @@ def whole_file(location: Location) -> Iterator[Path]:
         return
     location.parent.mkdir(parents=True, exist_ok=True)
     temporary = location.with_name(f"{location.name}.tmp-{os.getpid()}")
-    yield temporary
-    temporary.replace(location)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or a power failure could leave the name without the content
+        temporary.replace(location)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def place(file: Path, location: Location) -> None:

@@ -25,6 +25,7 @@ UNITS_AT_ONCE = 2
 UNITS_OF_AN_EXECUTION = 4096
 EPOCH = "epoch"
 Examples = dict[str, np.ndarray]
+Row = dict[str, np.ndarray]  # one of them
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class ExampleStream:
         steps = self.steps_per_epoch()
         rng = np.random.default_rng((self.share.seed, epoch, self.share.rank))
         while steps > 0:
-            pool: list[tuple[Examples, int]] = []
+            pool: list[Row] = []
             made = 0
             for part in examples:
                 pool.extend(self._good_rows(part))
@@ -133,18 +134,19 @@ class ExampleStream:
         )
         yield from stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
 
-    def _good_rows(self, examples: Examples) -> Iterator[tuple[Examples, int]]:
+    def _good_rows(self, examples: Examples) -> Iterator[Row]:
         for row, problem in enumerate(examples["problem"]):
             if problem:
                 self.problems[str(examples["image_id"][row])] = str(problem)
             else:
-                yield examples, row
+                # Copies: a view would keep the rows of its whole unit in memory while one of them waits in the pool.
+                yield {name: np.array(values[row]) for name, values in examples.items()}
 
-    def _draw(self, pool: list[tuple[Examples, int]], rng: np.random.Generator) -> Examples:
+    def _draw(self, pool: list[Row], rng: np.random.Generator) -> Examples:
         """Takes a random batch out of the pool."""
         chosen = rng.permutation(len(pool))[: self.share.batch]
         rows = [pool[place] for place in chosen]
         for place in sorted(chosen, reverse=True):
             pool[place] = pool[-1]
             pool.pop()
-        return {name: np.stack([examples[name][row] for examples, row in rows]) for name in rows[0][0]}
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -5,6 +5,7 @@ within a phase everything that the next step depends on is loaded, and a new pha
 before it.
 """
 
+import math
 import pickle
 import tempfile
 import time
@@ -151,10 +152,19 @@ class EpochProgress:
         self.printed = self.began
 
     def add(self, watched: dict[str, torch.Tensor], images: int) -> None:
-        """Counts one step over `images` images of all workers."""
+        """Counts one step over `images` images of all workers.
+
+        Raises:
+            ModelError: the gradient was not finite, which has spoilt every weight; checkpoints are from before.
+        """
         self.count += 1
         self.images += images
         values = {name: float(value) for name, value in watched.items()}
+        if not math.isfinite(values["gradient_norm"]):
+            raise ModelError(
+                f"{self.title} step {self.count}/{self.steps}: the gradient is not finite (loss {values['loss']:g}); "
+                "lower the learning rates and run the job again, it goes on from its last checkpoint"
+            )
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         if self.board is not None:

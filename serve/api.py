@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +18,6 @@ from serve.operating import health_routes
 from serve.schemas import (
     CAPTIONS_SHARE,
     LARGEST_K,
-    LARGEST_TEXT,
     EncodeAnswer,
     EncodeRequest,
     HeatAnswer,
@@ -26,6 +25,7 @@ from serve.schemas import (
     SearchAnswer,
     SearchOptions,
     SearchRequest,
+    Text,
     WordsAnswer,
 )
 from serve.service import IncompleteError, SearchService, UnknownImageError
@@ -128,14 +128,14 @@ def _search_routes(api: FastAPI, service: SearchService) -> None:
 
     @api.get("/search", response_model=SearchAnswer, responses=PROBLEMS, summary="Search with words")
     async def search(
-        q: str = Query(min_length=1, max_length=LARGEST_TEXT, description="What to look for."),
+        q: Annotated[Text, Query(description="What to look for.")],
         k: int = Query(10, ge=1, le=LARGEST_K),
         explain: bool = False,
         require_complete: bool = False,
         captions: float = Query(0.0, ge=0, le=1, description=CAPTIONS_SHARE),
     ) -> Response:
         options = SearchOptions(k=k, explain=explain, require_complete=require_complete, captions=captions)
-        return _json(await service.search_text(q.strip(), options))
+        return _json(await service.search_text(q, options))
 
     @api.post(
         "/search",

@@ -28,6 +28,7 @@ class Corpus:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.number: int = index.manifest.generation
+        self.state: str = index.manifest.state
         self.stored_fields = index.stored_fields
         self.captions = index.captions
 

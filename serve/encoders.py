@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from serve.short_work import ShortWork
 if TYPE_CHECKING:
     from lexlip.model.lexlip import LexLIP
 
+logger = logging.getLogger("ray.serve")
+
 LARGEST_BATCH = 32
 # Pictures decoded at a time: each may be as large as the pixel limit.
 DECODING_THREADS = 2
@@ -30,10 +33,14 @@ DECODING_THREADS = 2
 
 @dataclass(frozen=True)
 class Encoded:
-    """A lexicon vector, or the reason why there is none; and what the forward pass of its batch took."""
+    """A lexicon vector, or the reason why there is none; and what the forward pass of its batch took.
+
+    `failed` tells a fault of this process (out of memory, a lost device) from something wrong with the item.
+    """
 
     vector: LexiconVector | None = None
     problem: str | None = None
+    failed: bool = False
     forward_ms: float = 0.0
 
 
@@ -48,18 +55,14 @@ class ModelFacts:
 def encode_each(forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]) -> list[Encoded]:
     """One outcome per item: a batch that fails is taken apart, so that only the item at fault carries the problem."""
     try:
-        return [Encoded(checked(vector)) for vector in forward(items)]
+        return [Encoded(vector) for vector in forward(items)]
     except (RuntimeError, ValueError, ModelError) as error:
         if len(items) == 1:
-            return [Encoded(problem=f"the model cannot encode it: {error}")]
+            failed = isinstance(error, RuntimeError)
+            if failed:
+                logger.exception("a forward pass failed")
+            return [Encoded(problem=f"the model cannot encode it: {error}", failed=failed)]
         return [outcome for item in items for outcome in encode_each(forward, [item])]
-
-
-def checked(vector: LexiconVector) -> LexiconVector:
-    """The vector itself; raises ValueError when a weight is not finite."""
-    if not np.isfinite(vector.weights).all():
-        raise ValueError("weights that are not finite")
-    return vector
 
 
 class _Encoder:
@@ -75,13 +78,15 @@ class _Encoder:
                 f"{settings.model}: a dense model; serving searches an inverted index and needs a LexLIP model."
             )
         self._model: LexLIP = model
+        # Reads all weights: once, not at every look whether the service is ready.
+        self._facts = ModelFacts(model.fingerprint, model.vocabulary.fingerprint)
         self._settings = settings
         self._metrics = EncoderMetrics(name)
         self._forward_pass = ShortWork(ThreadPoolExecutor(1, thread_name_prefix="forward"))
 
     async def describe(self) -> ModelFacts:
         """The fingerprints of model and vocabulary."""
-        return ModelFacts(self._model.fingerprint, self._model.vocabulary.fingerprint)
+        return self._facts
 
     async def _run(
         self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]
@@ -153,5 +158,5 @@ class ImageEncoder(_Encoder):
 
     def _heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
         image = decode_image(data, self._limits)
-        heat = np.maximum.reduce([self._model.term_map(image, term) for term in terms]).clip(min=0)
+        heat = self._model.term_map(image, terms)
         return heat / heat.max() if heat.max() > 0 else heat

@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError
 from lexlip.errors import BadImage, LexLIPError, QueryError
 from lexlip.tables import LexiconVector
 from serve.clock import StageClock
-from serve.encoders import ModelFacts
+from serve.encoders import Encoded, ModelFacts
 from serve.fanout import DEATHS
 
 FORWARD = "forward"  # the stage that encoders measure: a forward pass, without the call and the decoding around it
@@ -49,22 +49,15 @@ class Encoding:
         if text in self._memory:
             self._memory.move_to_end(text)
             return self._memory[text]
-        encoded = await self._call(lambda: self._encode_text.remote(text))
-        if encoded.vector is None:
-            raise QueryError(encoded.problem)
-        clock.elsewhere(FORWARD, encoded.forward_ms)
-        self._memory[text] = encoded.vector
+        vector = await self._vector(lambda: self._encode_text.remote(text), QueryError, clock)
+        self._memory[text] = vector
         if len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
-        return encoded.vector
+        return vector
 
     async def image(self, data: bytes, clock: StageClock) -> LexiconVector:
         """The vector of a picture. Raises `BadImage` when it cannot be decoded."""
-        encoded = await self._call(lambda: self._encode_image.remote(data))
-        if encoded.vector is None:
-            raise BadImage(encoded.problem)
-        clock.elsewhere(FORWARD, encoded.forward_ms)
-        return encoded.vector
+        return await self._vector(lambda: self._encode_image.remote(data), BadImage, clock)
 
     async def heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
         """[rows, columns] float32, 0 to 1: where on a picture any of the terms is said."""
@@ -72,6 +65,15 @@ class Encoding:
         if heat is None:
             raise BadImage("the stored picture cannot be decoded.")
         return heat
+
+    async def _vector(
+        self, call: Callable[[], Awaitable[Encoded]], refusal: type[LexLIPError], clock: StageClock
+    ) -> LexiconVector:
+        encoded: Encoded = await self._call(call)
+        if encoded.vector is None:
+            raise (UnavailableError if encoded.failed else refusal)(encoded.problem)
+        clock.elsewhere(FORWARD, encoded.forward_ms)
+        return encoded.vector
 
     async def _call(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:

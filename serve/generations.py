@@ -19,8 +19,8 @@ class Generation(Protocol):
     """Anything opened from one published state of an index."""
 
     @property
-    def number(self) -> int:
-        """The manifest's generation."""
+    def state(self) -> str:
+        """The manifest's; numbers of generations start again where an index is built anew."""
 
 
 Opened = TypeVar("Opened", bound=Generation)
@@ -50,13 +50,13 @@ class GenerationKeeper(Generic[Opened]):
         """The newest generation that could be opened."""
         return self._opened[-1]
 
-    def get(self, number: int) -> Opened | None:
-        """The generation with this number, looking for a new one when it is not open; None when it is out of reach."""
-        found = self._find(number)
+    def get(self, state: str) -> Opened | None:
+        """The generation of this state, looking for a new one when it is not open; None when it is out of reach."""
+        found = self._find(state)
         if found is None:
             # Another thread may have opened it while this one waited for its turn, so what `refresh` did is no answer.
             self.refresh()
-            found = self._find(number)
+            found = self._find(state)
         return found
 
     def refresh(self) -> bool:
@@ -71,7 +71,7 @@ class GenerationKeeper(Generic[Opened]):
                 if signature == self._signature:
                     return False
                 opened = self._open_current()
-            except StorageError as error:
+            except (StorageError, OSError) as error:
                 self._signature = None
                 self.refused = str(error)
                 return False
@@ -81,13 +81,13 @@ class GenerationKeeper(Generic[Opened]):
                 return False
             # The signature is from before opening: a state published meanwhile is seen at the next look.
             self._signature, self.refused = signature, None
-            if opened.number == self.current.number:
+            if opened.state == self.current.state:
                 return False
             self._opened = [*self._opened, opened][-self._kept :]
             return True
 
-    def _find(self, number: int) -> Opened | None:
-        return next((opened for opened in reversed(self._opened) if opened.number == number), None)
+    def _find(self, state: str) -> Opened | None:
+        return next((opened for opened in reversed(self._opened) if opened.state == state), None)
 
     def _sign(self) -> tuple[object, ...] | None:
         if isinstance(self._manifest, RemotePath):

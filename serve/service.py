@@ -204,7 +204,7 @@ class SearchService:
                 )
             remaining = deadline - asyncio.get_running_loop().time()
             asked = ShardQuery(
-                corpus.number,
+                corpus.state,
                 query.terms,
                 query.weights,
                 k,
@@ -222,7 +222,7 @@ class SearchService:
             if not moved_on or attempt == GENERATION_TRIES - 1:
                 break
             await asyncio.to_thread(self.keeper.refresh)
-            if self.keeper.current.number == corpus.number:
+            if self.keeper.current.state == corpus.state:
                 break
         clock.lap("search")
         ranking = merge([answer.ranking for answer in answers if answer.ranking is not None], k)

@@ -35,14 +35,14 @@ class ShardQuery:
     """One search, the same for every shard.
 
     Attributes:
-        generation: the state of the index to search.
+        state: of the index to search, as its manifest tells it.
         terms: [T] int32. weights: [T] float32, positive.
         k: how many documents.
         excluded: groups of term ids; a document that holds all terms of one group is left out.
         filters: conditions on stored fields.
     """
 
-    generation: int
+    state: str
     terms: np.ndarray
     weights: np.ndarray
     k: int
@@ -52,12 +52,11 @@ class ShardQuery:
 
 @dataclass(frozen=True)
 class ShardAnswer:
-    """A ranking, or the generation the replica has instead of the wanted one, or what is wrong with the query.
+    """A ranking, or what is wrong with the query, or neither when the replica cannot get the wanted state.
 
     `engine_ms` is what the engine took.
     """
 
-    generation: int
     ranking: Ranking | None = None
     problem: str | None = None
     engine_ms: float = 0.0
@@ -106,8 +105,9 @@ def documents_showing(index: Index, term: int) -> np.ndarray:
 class ShardGroup:
     """The shards of one deployment in one generation."""
 
-    def __init__(self, number: int, shards: list[OpenShard]) -> None:
+    def __init__(self, number: int, state: str, shards: list[OpenShard]) -> None:
         self.number = number
+        self.state = state
         self.shards = shards
 
     @classmethod
@@ -124,8 +124,8 @@ class ShardGroup:
             opened = [
                 (Index.open(folder, shards=[manifest.shards[place].shard]), int(first[place])) for place in places
             ]
-            if all(index.manifest.generation == manifest.generation for index, _ in opened):
-                return cls(manifest.generation, [OpenShard(index, start) for index, start in opened])
+            if all(index.manifest.state == manifest.state for index, _ in opened):
+                return cls(manifest.generation, manifest.state, [OpenShard(index, start) for index, start in opened])
         raise IndexFormatError(f"{folder}: the index changed {OPENING_TRIES} times while it was being opened.")
 
     def search(self, query: ShardQuery, threads: ThreadPoolExecutor) -> Ranking:
@@ -150,30 +150,30 @@ class ShardReplica:
 
     def _warm(self) -> None:
         """Loads the compiled kernels before the first request needs them."""
-        query = ShardQuery(self._keeper.current.number, np.array([0], np.int32), np.array([1.0], np.float32), 1)
+        query = ShardQuery(self._keeper.current.state, np.array([0], np.int32), np.array([1.0], np.float32), 1)
         self._keeper.current.search(query, self._threads)
 
     async def search(self, query: ShardQuery) -> ShardAnswer:
-        """The best documents of this group's shards in the generation that the query names."""
+        """The best documents of this group's shards in the state that the query names."""
         # A new generation is opened first, the first search with a filter reads a whole column, and several shards
         # are searched in threads anyway.
         group = self._keeper.current
-        usual = group.number == query.generation and len(group.shards) == 1 and not (query.filters or query.excluded)
+        usual = group.state == query.state and len(group.shards) == 1 and not (query.filters or query.excluded)
         run = self._requests.run if usual else self._requests.run_unusual
         return await run(partial(self._search, query))
 
     def _search(self, query: ShardQuery) -> ShardAnswer:
-        group = self._keeper.get(query.generation)
+        group = self._keeper.get(query.state)
         if group is None:
-            return ShardAnswer(self._keeper.current.number)
+            return ShardAnswer()
         started = time.perf_counter()
         try:
             ranking = group.search(query, self._threads)
         except QueryError as error:
-            return ShardAnswer(group.number, problem=str(error))
+            return ShardAnswer(problem=str(error))
         engine_ms = max(1e-3, (time.perf_counter() - started) * 1000)
         self._metrics.search.observe(engine_ms)
-        return ShardAnswer(group.number, ranking, engine_ms=engine_ms)
+        return ShardAnswer(ranking, engine_ms=engine_ms)
 
     async def describe(self) -> dict:
         """Facts about this process: generation, shards, documents, own memory in bytes, whether torch was imported."""

@@ -41,11 +41,15 @@ class ShortWork:
 
     async def run_unusual(self, work: Callable[[], Made]) -> Made:
         """The same for work that may take long whatever was usual: always in a thread, and not counted."""
+        loop = asyncio.get_running_loop()
+        running = self._threads.submit(work)
         self._in_threads += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._in_threads -= 1
+        # A caller that gives up leaves work behind that still runs: it is over when the thread says so.
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._one_less))
+        return await asyncio.wrap_future(running)
+
+    def _one_less(self) -> None:
+        self._in_threads -= 1
 
     def _timed(self, work: Callable[[], Made]) -> Made:
         started = self._clock()

@@ -5,6 +5,7 @@ published state.
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ class Manifest:
     settings: dict[str, Any]
     shards: tuple[ShardEntry, ...]
     captions: CaptionField | None = None
+
+    @cached_property
+    def state(self) -> str:
+        """Tells this state from every other, also from those of an index built later in the same place."""
+        return f"{self.generation}-{checksum_text(_serialised(self.to_json()))}"
 
     @property
     def documents(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.data.preprocessing import ImagePreprocessing
+from lexlip.errors import ModelError
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -58,9 +59,15 @@ def sparse_rows(weights_BV: Tensor, top_terms: int | None, worth_V: Tensor) -> l
 
     Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few
     large ones; a row without any positive weight becomes an empty vector.
+
+    Raises:
+        ModelError: a weight is not finite: what comes from such a model must not look like an empty picture.
     """
     vectors, worth = [], worth_V.cpu().numpy()
-    for row_V in weights_BV.float().cpu().numpy():
+    rows_BV = weights_BV.float().cpu().numpy()
+    if not np.isfinite(rows_BV).all():
+        raise ModelError("weights that are not finite; the model's training went wrong, take an earlier checkpoint")
+    for row_V in rows_BV:
         terms = np.flatnonzero(row_V > 0).astype(np.int32)
         vector = LexiconVector(terms, row_V[terms])
         if top_terms is not None:

@@ -1,6 +1,6 @@
 """LexLIP: images and texts as sparse, non-negative weights over one vocabulary (arXiv 2302.02908).
 
-Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width, V vocabulary.
+Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width, V vocabulary, C some of its terms.
 """
 
 from collections.abc import Sequence
@@ -171,19 +171,20 @@ class LexLIP(TwoTowers):
             for at in np.argsort(-contributions, kind="stable")
         ]
 
-    def term_map(self, image: Image.Image | bytes, term_id: int) -> np.ndarray:
-        """[rows, columns] weight that each patch of a picture gives to a term.
+    def term_map(self, image: Image.Image | bytes, term_ids: Sequence[int]) -> np.ndarray:
+        """[rows, columns] weight that each patch of a picture gives to that one of the terms that it gives most.
 
-        Before scaling to unit length, the picture's weight of the term is the maximum over the patches and, in
+        Before scaling to unit length, the picture's weight of a term is the maximum over the patches and, in
         transformers that have one, the class token.
         """
         with torch.inference_mode():
             pixels = torch.from_numpy(image_pixels([image], self.preprocessing)).to(self.device)
             states_1TD = self.image_states(pixels)[:, self.image_tower.prefix_tokens :]
             head = self.image_head
-            logits_T = (head.transform(states_1TD)[0] @ head.projection[term_id]) + head.bias[term_id]
-            side = round(len(logits_T) ** 0.5)
-            return lexicon_weights(logits_T).reshape(side, -1).cpu().numpy()
+            rows = torch.tensor(term_ids, device=self.device)
+            logits_TC = head.transform(states_1TD)[0] @ head.projection[rows].T + head.bias[rows]
+            side = round(len(logits_TC) ** 0.5)
+            return lexicon_weights(logits_TC).amax(dim=1).reshape(side, -1).cpu().numpy()
 
     def _words_only(self, pooled_BV: Tensor) -> Tensor:
         return pooled_BV.masked_fill(self.special_V, float("-inf"))

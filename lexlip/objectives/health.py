@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.gathering import gather_keys
-from lexlip.objectives.views import Views, normalised
+from lexlip.objectives.views import Views
 
 SIDES = (("image", "image_pooled_NV", "image_vectors_NX"), ("text", "text_pooled_BV", "text_vectors_BX"))
 TOP_TERMS = 10  # of which the share in all weight is watched
@@ -25,7 +25,7 @@ LARGEST_LOSS_OF_TERMS = 0.5  # share of the terms in use that may fall out of it
 
 @torch.no_grad()
 def health(views: Views) -> dict[str, Tensor]:
-    """Figures from the vectors that the step's objectives have computed; nothing is computed for them alone.
+    """Figures from the vectors that the step's objectives have computed; only their products are computed anew.
 
     Returns:
         in_batch_recall: share of this worker's captions whose image scores highest among this worker's images.
@@ -36,7 +36,7 @@ def health(views: Views) -> dict[str, Tensor]:
     computed = vars(views)
     figures: dict[str, Tensor] = {}
     if "image_vectors_NX" in computed and "text_vectors_BX" in computed:
-        scores_BN = normalised(views.text_vectors_BX) @ normalised(views.image_vectors_NX).T
+        scores_BN = views.text_unit_vectors_BX @ views.image_unit_vectors_NX.T
         best_B = scores_BN.argmax(dim=1)
         figures["in_batch_recall"] = (views.batch.image_keys_N[best_B] == views.batch.caption_keys_B).float().mean()
     if isinstance(views.model, LexLIP):

@@ -9,6 +9,7 @@ fraction of the first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,12 +48,18 @@ class TowerMemory:
 
     def __init__(self, model: TwoTowers, teacher: DenseCLIP | None) -> None:
         self.model, self.teacher = model, teacher
-        # A model that starts on its teacher's towers and leaves them alone need not be asked twice.
-        self.on_teachers_towers = teacher is not None and _same_towers(model, teacher)
         self._image_tokens: Rows = {}
         self._text_states: Rows = {}
         self._teacher_images: Rows = {}
         self._teacher_texts: Rows = {}
+
+    @cached_property
+    def on_teachers_towers(self) -> bool:
+        """Whether the model has its teacher's towers, whose outputs then serve both.
+
+        Found out at the first batch: before, the weights of a checkpoint may not be there yet.
+        """
+        return self.teacher is not None and _same_towers(self.model, self.teacher)
 
     @torch.no_grad()
     def recall(self, batch: Batch) -> Remembered:

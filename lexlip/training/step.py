@@ -87,6 +87,8 @@ class PhaseTrainer:
                 f"phase {phase.name}: {phase.examples.text_tokens} text tokens, but the text tower has "
                 f"{model.text_tower.positions} positions"
             )
+        if not phase.examples.captions_per_image:
+            raise ModelError(f"phase {phase.name}: examples without captions; captions_per_image must be at least 1")
         model.set_image_size(phase.image_size)
         model.checkpoint_activations(phase.checkpoint_activations)
         freeze(model, phase)

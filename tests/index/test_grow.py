@@ -57,6 +57,16 @@ def test_added_documents_are_found_and_replace_those_with_their_id(
     assert verify_index(folder) == []
 
 
+def test_a_state_is_told_from_one_of_an_index_built_anew_in_its_place(folder, tmp_path, make_collection, build_index):
+    state = Index.open(folder).manifest.state
+    assert Index.open(folder).manifest.state == state
+    folder.rename(tmp_path / "away")
+    build_index(make_collection(600, seed=1), folder, shards=2, settings=BuildSettings(maximum_weight=1.0))
+    again = Index.open(folder).manifest
+    assert again.generation == 1
+    assert again.state != state
+
+
 def test_deleted_documents_are_not_found(folder, brute_force):
     first = answers(Index.open(folder), brute_force)
     gone = sorted({name for names in first for name in names[:3]})

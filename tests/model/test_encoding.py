@@ -1,5 +1,6 @@
 """What a user calls: encoding, reading vectors as words, and explanations."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from lexlip.data.images import ImageLimits, decode_image
-from lexlip.errors import BadImage
+from lexlip.errors import BadImage, ModelError
 from lexlip.model.clip import LOWEST_TEMPERATURE, DenseCLIP
 from lexlip.model.image_tower import ImageTower, ImageTowerConfig
 from lexlip.model.lexicon_head import lexicon_weights
@@ -49,6 +50,13 @@ def test_the_heaviest_terms_are_kept_and_scaled_after_the_cut(lexlip: LexLIP, im
         expected = whole.top(4)
         np.testing.assert_array_equal(cut.terms, expected.terms)
         np.testing.assert_allclose(cut.weights, expected.weights / np.linalg.norm(expected.weights), rtol=1e-5)
+
+
+def test_a_model_whose_weights_are_no_numbers_says_so_instead_of_seeing_nothing(lexlip: LexLIP) -> None:
+    spoilt = copy.deepcopy(lexlip)
+    spoilt.text_head.bias.data.fill_(torch.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        spoilt.encode_text(["a dog"])
 
 
 def test_batches_bytes_and_pictures_give_the_same(lexlip: LexLIP, clip: DenseCLIP, images: list[bytes]) -> None:
@@ -138,7 +146,7 @@ def test_a_term_map_shows_where_a_weight_comes_from(lexlip: LexLIP, images: list
     with torch.no_grad():
         weights_V = lexicon_weights(model.pool_image(pixels))[0]
     for term in weights_V.topk(3).indices.tolist():
-        cells = model.term_map(images[0], term)
+        cells = model.term_map(images[0], [term])
         assert cells.shape == (2, 2)
         assert cells.max() == pytest.approx(weights_V[term].item(), rel=1e-4)
 
@@ -148,6 +156,8 @@ def test_a_term_map_of_a_transformer_leaves_out_the_class_token(lexlip: LexLIP, 
     with torch.no_grad():
         states_TD = lexlip.image_states(pixels)[0]
         weights_TV = lexicon_weights(lexlip.image_head.logits(states_TD))
-    cells = lexlip.term_map(images[0], 20)
+    cells = lexlip.term_map(images[0], [20])
     assert cells.shape == (4, 4)
     np.testing.assert_allclose(cells.reshape(-1), weights_TV[1:, 20], atol=1e-5)
+    both = lexlip.term_map(images[0], [20, 21])
+    np.testing.assert_allclose(both.reshape(-1), weights_TV[1:, [20, 21]].amax(dim=1), atol=1e-5)

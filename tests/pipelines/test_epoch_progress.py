@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lexlip.errors import ModelError
 from lexlip.training.runs import find_run
 from pipelines.training_worker import EpochProgress
 
@@ -15,7 +16,11 @@ def progress(before: EpochProgress | None = None, rank: int = 0) -> EpochProgres
 
 
 def figures(terms: float) -> dict[str, torch.Tensor]:
-    return {"image_terms": torch.tensor(terms), "image_top_share": torch.tensor(0.1)}
+    return {
+        "image_terms": torch.tensor(terms),
+        "image_top_share": torch.tensor(0.1),
+        "gradient_norm": torch.tensor(1.0),
+    }
 
 
 def test_a_warning_is_said_at_once_and_once_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,3 +51,12 @@ def test_only_the_first_worker_speaks(capsys: pytest.CaptureFixture[str]) -> Non
         silent.add(figures(1.0), images=8)
     silent.end({})
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("norm", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_ends_the_run_before_it_is_kept(norm: float) -> None:
+    spoilt = figures(10.0) | {"gradient_norm": torch.tensor(norm), "loss": torch.tensor(float("nan"))}
+    with pytest.raises(
+        ModelError, match=r"step 1/4: the gradient is not finite \(loss nan\); lower the learning rates"
+    ):
+        progress().add(spoilt, images=8)

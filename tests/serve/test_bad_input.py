@@ -138,6 +138,7 @@ def test_refusals_are_those_that_the_description_of_the_api_names(
     [
         ("GET", "/search", {}),
         ("GET", "/search?q=", {}),
+        ("GET", "/search?q=%20%20", {}),
         ("GET", "/search?q=dog&k=0", {}),
         ("GET", "/search?q=dog&k=100000", {}),
         ("GET", "/search?q=dog&explain=perhaps", {}),

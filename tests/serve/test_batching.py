@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
+from lexlip.errors import ModelError, QueryError
 from lexlip.tables import LexiconVector
 from serve.batching import Batcher
-from serve.encoders import encode_each
+from serve.clock import StageClock
+from serve.encoders import Encoded, encode_each
+from serve.encoding import Encoding, UnavailableError
 
 
 def test_items_that_arrive_while_a_batch_runs_make_the_next_one() -> None:
@@ -59,7 +63,7 @@ def test_who_went_away_costs_no_work_and_an_error_reaches_everyone_in_its_batch(
 def test_a_failing_batch_is_taken_apart_so_that_only_the_item_at_fault_has_a_problem() -> None:
     def forward(items: Sequence[float]) -> list[LexiconVector]:
         if -1.0 in items:
-            raise RuntimeError("cannot")
+            raise ValueError("cannot")
         return [LexiconVector(np.array([1], np.int32), np.array([item], np.float32)) for item in items]
 
     outcomes = encode_each(forward, [0.5, -1.0, 0.25])
@@ -69,10 +73,34 @@ def test_a_failing_batch_is_taken_apart_so_that_only_the_item_at_fault_has_a_pro
     assert outcomes[2].vector.weights.tolist() == [0.25]
 
 
-def test_weights_that_are_not_finite_are_a_problem() -> None:
-    vector = LexiconVector(np.array([1], np.int32), np.array([np.nan], np.float32))
+@pytest.mark.parametrize(("error", "failed"), [(ModelError("weights"), False), (RuntimeError("out of memory"), True)])
+def test_a_fault_of_the_process_is_told_from_one_of_the_item(error: Exception, failed: bool) -> None:
+    def forward(items: Sequence[str]) -> list[LexiconVector]:
+        raise error
 
-    (outcome,) = encode_each(lambda items: [vector for _ in items], ["text"])
+    (outcome,) = encode_each(forward, ["text"])
 
-    assert outcome.problem
     assert outcome.vector is None
+    assert str(error) in str(outcome.problem)
+    assert outcome.failed == failed
+
+
+def test_what_the_encoder_cannot_do_now_is_not_called_a_bad_query() -> None:
+    class Handle:
+        """A Serve handle whose methods answer with one outcome."""
+
+        def __init__(self, outcome: Encoded) -> None:
+            self.outcome = outcome
+            self.encode = self.describe = self.heat = self
+
+        async def remote(self, _: object) -> Encoded:
+            return self.outcome
+
+    def ask(outcome: Encoded) -> None:
+        handle = Handle(outcome)
+        asyncio.run(Encoding(handle, handle, deadline_s=1.0, remembered=1).text("dog", StageClock()))
+
+    with pytest.raises(UnavailableError, match="out of memory"):
+        ask(Encoded(problem="out of memory", failed=True))
+    with pytest.raises(QueryError, match="no weight"):
+        ask(Encoded(problem="no weight"))

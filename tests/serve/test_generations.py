@@ -16,13 +16,13 @@ from serve.generations import GenerationKeeper
 
 @dataclass(frozen=True)
 class State:
-    """An opened state that is nothing but its number."""
+    """An opened state that is nothing but its name."""
 
-    number: int
+    state: str
 
 
 class Folder:
-    """An index folder whose manifest is a number; "damaged" cannot be opened."""
+    """An index folder whose manifest is the state's name; "damaged" cannot be opened."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,9 +37,9 @@ class Folder:
     def open(self) -> State:
         content = (self.folder / "index.json").read_text()
         time.sleep(self.opening_seconds)
-        if not content.isdigit():
+        if content == "damaged":
             raise IndexFormatError("damaged")
-        return State(int(content))
+        return State(content)
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_a_published_state_becomes_current_and_old_ones_are_kept_for_a_while(fol
         folder.publish(str(number))
         assert keeper.refresh()
 
-    assert keeper.current == State(5)
+    assert keeper.current == State("5")
     assert not keeper.refresh()
-    assert [keeper.get(number) for number in range(1, 7)] == [None, None, State(3), State(4), State(5), None]
+    assert [keeper.get(str(number)) for number in range(1, 7)] == [None, None, State("3"), State("4"), State("5"), None]
 
 
 def test_a_state_asked_for_is_looked_for_and_one_that_was_missed_is_out_of_reach(folder: Folder) -> None:
@@ -63,8 +63,8 @@ def test_a_state_asked_for_is_looked_for_and_one_that_was_missed_is_out_of_reach
     folder.publish("2")
     folder.publish("3")
 
-    assert keeper.get(3) == State(3)
-    assert keeper.get(2) is None
+    assert keeper.get("3") == State("3")
+    assert keeper.get("2") is None
 
 
 def test_threads_that_ask_for_a_new_state_together_all_get_it(folder: Folder) -> None:
@@ -73,7 +73,7 @@ def test_threads_that_ask_for_a_new_state_together_all_get_it(folder: Folder) ->
     folder.publish("2")
 
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(keeper.get, [2] * 8)) == [State(2)] * 8
+        assert list(threads.map(keeper.get, ["2"] * 8)) == [State("2")] * 8
 
 
 def test_a_state_that_cannot_be_served_leaves_the_last_good_one_and_says_why(folder: Folder) -> None:
@@ -81,8 +81,24 @@ def test_a_state_that_cannot_be_served_leaves_the_last_good_one_and_says_why(fol
     folder.publish("damaged")
 
     assert not keeper.refresh()
-    assert (keeper.current, keeper.refused) == (State(1), "damaged")
+    assert (keeper.current, keeper.refused) == (State("1"), "damaged")
 
     folder.publish("2")
     assert keeper.refresh()
-    assert (keeper.current, keeper.refused) == (State(2), None)
+    assert (keeper.current, keeper.refused) == (State("2"), None)
+
+
+def test_a_manifest_that_cannot_be_read_now_is_looked_at_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = GenerationKeeper(folder.folder, folder.open, kept=3)
+    folder.publish("2")
+
+    def no_more_files(_: Path) -> os.stat_result:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", no_more_files)
+        assert not keeper.refresh()
+    assert "Too many open files" in str(keeper.refused)
+
+    assert keeper.refresh()
+    assert (keeper.current, keeper.refused) == (State("2"), None)

@@ -39,10 +39,10 @@ def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: Served
     settings = ServeSettings(str(served_corpus.folder), str(served_corpus.model_folder)).located()
     vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
     index = served_corpus.open()
-    generation = index.manifest.generation
+    state = index.manifest.state
     some = tuple(row["id"] for row in index.stored(np.arange(0, index.documents, 2)))
     for filters in ((), (FieldFilter("id", any_of=some),)):
-        query = ShardQuery(generation, vector.terms, vector.weights, 6, filters=filters)
+        query = ShardQuery(state, vector.terms, vector.weights, 6, filters=filters)
         found = []
         for groups in (1, 2, served_corpus.shards):
             answers = [asyncio.run(ShardReplica(settings, group, groups).search(query)) for group in range(groups)]

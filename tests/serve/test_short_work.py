@@ -89,3 +89,27 @@ def test_errors_come_through_either_way(work: ShortWork) -> None:
                 await work.run(fail)
 
     asyncio.run(ask())
+
+
+def test_work_that_nobody_waits_for_any_more_counts_until_it_is_over(work: ShortWork, clock: Clock) -> None:
+    async def ask() -> None:
+        await work.run(clock.taking(SHORT_MS / 10))
+        started, release = threading.Event(), threading.Event()
+
+        def long() -> None:
+            started.set()
+            release.wait(10)
+
+        left = asyncio.create_task(work.run_unusual(long))
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+
+        own = threading.get_ident()
+        assert await work.run(clock.taking(SHORT_MS / 10)) != own
+        release.set()
+        while await work.run(clock.taking(SHORT_MS / 10)) != own:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(ask(), 10))

@@ -184,6 +184,13 @@ def test_captions_longer_than_the_text_tower_reads_are_refused(make: Make, bottl
         PhaseTrainer(model, phase, steps=1, seed=0)
 
 
+def test_examples_without_captions_are_refused(make: Make, bottleneck_phase: Phase) -> None:
+    model = make()
+    phase = replace(dense_or(model, bottleneck_phase), examples=ExampleSettings(captions_per_image=0))
+    with pytest.raises(ModelError, match="captions_per_image must be at least 1"):
+        PhaseTrainer(model, phase, steps=1, seed=0)
+
+
 def test_a_dense_model_has_no_terms_to_cut(
     tiny_model_settings: ModelSettings, vocabulary: Vocabulary, momentum_phase: Phase, batch_of: BatchOf
 ) -> None:

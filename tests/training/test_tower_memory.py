@@ -1,5 +1,6 @@
 """Frozen towers are asked once for each picture and caption; what learns from the memory learns the same."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -66,6 +67,25 @@ def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
     assert torch.allclose(remembered.text_pooled_BV, computed.text_pooled_BV, atol=HALF_PRECISION)
     for mine, theirs in zip(remembered.teacher_unit_vectors, computed.teacher_unit_vectors, strict=True):
         assert torch.allclose(mine, theirs, atol=HALF_PRECISION)
+
+
+def test_whose_towers_they_are_is_found_out_when_the_weights_of_a_checkpoint_are_there(
+    model: LexLIP, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+) -> None:
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    learned = copy.deepcopy(model.state_dict())
+    model.take_towers(teacher)
+    memory = TowerMemory(model.eval().requires_grad_(False), teacher)
+    model.load_state_dict(learned)
+    batch = batch_of(0)
+
+    recalled = memory.recall(batch)
+
+    assert not memory.on_teachers_towers
+    assert recalled.teacher_vectors is not None
+    torch.testing.assert_close(
+        recalled.teacher_vectors[0], teacher.image_vectors(batch.pixels_N3SS), rtol=1e-2, atol=1e-2
+    )
 
 
 def test_training_in_bfloat16_can_remember_too(
