@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lexlip.data.examples import ExampleSettings
 from lexlip.objectives.momentum import MomentumSettings
+from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.objectives.views import Views
 from lexlip.settings_text import ADDED_LATER
 
@@ -55,6 +56,7 @@ class Phase:
         checkpoint_activations: towers keep only the inputs of their blocks and compute the rest again.
         remember_towers: outputs of both towers, all frozen, are computed once for each picture and caption and kept in
             memory (see `tower_memory`); pictures must not be augmented.
+        token_dropout: hides some of what is remembered from the heads, other tokens in each step.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Phase:
     rows_at_once: int | None = field(default=None, metadata=ADDED_LATER)
     checkpoint_activations: bool = field(default=False, metadata=ADDED_LATER)
     remember_towers: bool = field(default=False, metadata=ADDED_LATER)
+    token_dropout: TokenDropout | None = field(default=None, metadata=ADDED_LATER)
 
     @property
     def follows_teacher(self) -> bool:

@@ -37,6 +37,7 @@ class PhaseLoss(nn.Module):
         self.model = model
         self.objectives = phase.objectives
         self.rows_at_once = phase.rows_at_once
+        self.token_dropout = phase.token_dropout
         self.term_use = TermUse()
 
     def forward(
@@ -50,6 +51,8 @@ class PhaseLoss(nn.Module):
         """Total loss, and its parts beside what is worth watching (both detached)."""
         keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
         remembered = memory.recall(batch) if memory is not None else None
+        if self.token_dropout is not None and remembered is not None:
+            batch, remembered = self.token_dropout(batch, remembered, self.model.vocabulary)
         views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher, remembered)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
@@ -173,6 +176,8 @@ class PhaseTrainer:
 
 def _tower_memory(model: LexLIP | DenseCLIP, phase: Phase, teacher: DenseCLIP | None) -> TowerMemory | None:
     if not phase.remember_towers:
+        if phase.token_dropout is not None:
+            raise ModelError(f"phase {phase.name}: token_dropout is for remembered towers; set remember_towers")
         return None
     towers = model.image_tower, model.text_tower
     learning = any(parameter.requires_grad for tower in towers for parameter in tower.parameters())

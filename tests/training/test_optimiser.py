@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.settings_text import settings_text
 from lexlip.training.optimiser import make_optimiser, make_schedule
 from lexlip.training.phases import OptimiserSettings
@@ -74,7 +76,7 @@ def test_every_named_run_has_its_own_fingerprint() -> None:
 def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() -> None:
     run = find_run("demo")
     earlier = repr(run)  # what versions without these settings took the digits of
-    of_phases = ("rows_at_once=None", "checkpoint_activations=False", "remember_towers=False")
+    of_phases = ("rows_at_once=None", "checkpoint_activations=False", "remember_towers=False", "token_dropout=None")
     of_the_run = ("towers_of_teacher=False", "tied_text_head=True")
     for added, times in (*((added, len(run.phases)) for added in of_phases), *((added, 1) for added in of_the_run)):
         assert earlier.count(f", {added}") == times
@@ -83,7 +85,14 @@ def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() ->
     assert replace(run, images=5).fingerprint == run.fingerprint  # decides nothing
     assert replace(run, towers_of_teacher=True).fingerprint != run.fingerprint
     assert replace(run, model=replace(run.model, tied_text_head=False)).fingerprint != run.fingerprint
-    for setting in ({"rows_at_once": 8}, {"checkpoint_activations": True}, {"remember_towers": True}, {"batch": 7}):
+    changes: list[dict[str, Any]] = [
+        {"rows_at_once": 8},
+        {"checkpoint_activations": True},
+        {"remember_towers": True},
+        {"token_dropout": TokenDropout()},
+        {"batch": 7},
+    ]
+    for setting in changes:
         changed = replace(run, phases=(replace(run.phases[0], **setting), *run.phases[1:]))
         assert changed.fingerprint != run.fingerprint
 

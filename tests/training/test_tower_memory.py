@@ -14,9 +14,10 @@ from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.momentum import MomentumSettings
 from lexlip.objectives.term_cut import TermCut
+from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.objectives.tower_memory import TowerMemory
 from lexlip.objectives.views import Batch, Views
-from lexlip.training.phases import Phase
+from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.step import PhaseTrainer
 from lexlip.vocabulary import Vocabulary
 
@@ -167,6 +168,27 @@ def test_towers_that_learn_or_pictures_that_vary_cannot_be_remembered(model: Lex
         phase = replace(heads_phase, objectives=(InBatchContrastive(),), **changed)
         with pytest.raises(ModelError, match="remember_towers needs"):
             PhaseTrainer(model, phase, steps=4, seed=0)
+
+
+def test_heads_see_other_tokens_in_each_step_and_the_same_ones_when_a_step_is_repeated(
+    model: LexLIP, heads_phase: Phase, tiny_model_settings: ModelSettings, vocabulary: Vocabulary, batch_of: BatchOf
+) -> None:
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    phase = replace(heads_phase, token_dropout=TokenDropout(), optimiser=OptimiserSettings(0.0, 0.0))
+    losses = []
+    for _ in range(2):
+        trainer = PhaseTrainer(copy.deepcopy(model), phase, steps=4, seed=0, teacher=teacher)
+        losses.append([trainer.step(batch_of(0))["contrastive"].item() for _ in range(3)])
+    assert len(set(losses[0])) == 3
+    assert losses[0] == losses[1]
+
+
+def test_tokens_can_only_be_dropped_where_they_are_at_hand(model: LexLIP, heads_phase: Phase) -> None:
+    phase = replace(
+        heads_phase, objectives=(InBatchContrastive(),), remember_towers=False, token_dropout=TokenDropout()
+    )
+    with pytest.raises(ModelError, match="set remember_towers"):
+        PhaseTrainer(model, phase, steps=4, seed=0)
 
 
 def asked_again(*_: object) -> None:
