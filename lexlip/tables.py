@@ -23,6 +23,7 @@ LEXICON_VECTOR_SCHEMA = pa.schema(
     [pa.field("id", pa.string()), pa.field("terms", pa.list_(pa.int32())), pa.field("weights", pa.list_(pa.float32()))]
 )
 DENSE_VECTOR_SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("vector", pa.list_(pa.float32()))])
+SMALLEST_LENGTH = 1e-12  # of vectors that are scaled to unit length: an empty one stays as it is
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class LexiconVector:
         ranked = self.weights if worth_V is None else self.weights * worth_V[self.terms]
         kept = np.sort(np.lexsort((self.terms, -ranked))[:count])
         return LexiconVector(self.terms[kept], self.weights[kept])
+
+    def scaled_to_unit_length(self) -> "LexiconVector":
+        """The same direction; a vector without terms stays one."""
+        length = float(np.sqrt(np.square(self.weights, dtype=np.float64).sum()))
+        return LexiconVector(self.terms, (self.weights / max(length, SMALLEST_LENGTH)).astype(np.float32))
 
 
 def require_columns(schema: pa.Schema, wanted: pa.Schema, source: str) -> None:

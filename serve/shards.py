@@ -16,7 +16,6 @@ from lexlip.errors import IndexFormatError, QueryError
 from lexlip.index import Index
 from lexlip.index.index import DocumentFilter
 from lexlip.index.manifest import read_manifest
-from lexlip.index.query import LARGEST_K
 from serve.filters import FieldFilter, matching
 from serve.generations import GenerationKeeper
 from serve.merging import Ranking, merge
@@ -85,21 +84,11 @@ class OpenShard:
     def _make_filter(self, excluded: tuple[tuple[int, ...], ...], filters: tuple[FieldFilter, ...]) -> DocumentFilter:
         allowed = np.ones(self.index.documents, bool)
         for group in excluded:
-            allowed &= ~np.logical_and.reduce([documents_showing(self.index, term) for term in group])
+            allowed &= ~np.logical_and.reduce([self.index.documents_with(term) for term in group])
         if filters:
             fields = list(dict.fromkeys(condition.field for condition in filters))
             allowed &= matching(self.index.stored_columns(fields), filters)
         return self.index.document_filter(allowed)
-
-
-def documents_showing(index: Index, term: int) -> np.ndarray:
-    """[documents] bool: which documents have the term, found by searching for it until nothing is left."""
-    unseen = np.ones(index.documents, bool)
-    while True:
-        hits = index.search(np.array([term]), np.array([1.0]), LARGEST_K, allowed=unseen)
-        unseen[hits.positions] = False
-        if len(hits) < LARGEST_K:
-            return ~unseen
 
 
 class ShardGroup:

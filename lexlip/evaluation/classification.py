@@ -7,8 +7,7 @@ import numpy as np
 
 from lexlip.evaluation.recall import Recall, ranks_of_right
 from lexlip.evaluation.similarity import dense_scores, sparse_scores
-from lexlip.evaluation.sparse_rows import SMALLEST_LENGTH
-from lexlip.tables import LexiconVector
+from lexlip.tables import SMALLEST_LENGTH, LexiconVector
 
 # Sentences as CLIP uses them (Radford et al. 2021, section 3.1.4), and the name alone.
 TEMPLATES = ("a photo of a {}.", "an image of a {}.", "there is a {} in the scene.", "{}")
@@ -43,8 +42,7 @@ def mean_lexicon(vectors: Sequence[LexiconVector]) -> LexiconVector:
     """The direction between some lexicon vectors, of unit length."""
     terms, places = np.unique(np.concatenate([vector.terms for vector in vectors]), return_inverse=True)
     weights = np.bincount(places, np.concatenate([vector.weights for vector in vectors]), minlength=len(terms))
-    length = max(float(np.linalg.norm(weights)), SMALLEST_LENGTH)
-    return LexiconVector(terms.astype(np.int32), (weights / length).astype(np.float32))
+    return LexiconVector(terms.astype(np.int32), weights).scaled_to_unit_length()
 
 
 def classify(

@@ -16,7 +16,8 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.similarity import dense_scores, sparse_scores
-from lexlip.evaluation.sparse_rows import SMALLEST_LENGTH, SparseRows
+from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.tables import SMALLEST_LENGTH
 
 NEIGHBOURS = 32
 MIXED = 3
@@ -170,7 +171,7 @@ def _mix(
         squares = 0.0
         for place in range(kept):
             squares += sums[heaviest[place]] ** 2
-        length = max(np.sqrt(squares), 1e-12)
+        length = max(np.sqrt(squares), SMALLEST_LENGTH)
         for place in range(kept):
             terms[begin + place] = heaviest[place]
             weights[begin + place] = sums[heaviest[place]] / length

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexlip.index.pruning import keep_top_terms
-from lexlip.tables import LexiconVector
-
-SMALLEST_LENGTH = 1e-12
+from lexlip.tables import SMALLEST_LENGTH, LexiconVector
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,12 @@ def _decode_list(plan, geometry, data, slice_bits, spread, scores, term, write, 
 
 
 @kernel
-def decode_documents(geometry, data, slice_bits, checked, write, terms, impacts):
-    """Turns all lists back into documents. Called twice: first with empty `terms` to count, then to fill.
+def decode_documents(geometry, data, slice_bits, checked, first_term, stop_term, write, terms, impacts):
+    """Turns lists back into documents. Called twice: first with empty `terms` to count, then to fill.
 
     Args:
         geometry, data, slice_bits, checked: of the shard, see `search_kernel.search_shard`.
+        first_term, stop_term: the terms whose lists are read, the second one left out.
         write: [documents] int64 by internal number: where its next posting goes; moved on by every posting.
         terms: [postings] int32, the result, ascending inside a document; or empty, to count only.
         impacts: [postings] uint8, the result.
@@ -111,7 +112,7 @@ def decode_documents(geometry, data, slice_bits, checked, write, terms, impacts)
     wanted = np.empty(1, np.int64)
     scores = np.empty(BLOCK_DOCUMENTS, np.int32)
     spread = np.empty(BLOCK_DOCUMENTS // 8, np.uint64)
-    for term in range(geometry.vocabulary_terms):
+    for term in range(first_term, stop_term):
         wanted[0] = term
         gap_lists, damaged, lists, _ = make_plan(plan, data, geometry, checked, wanted, one, records)
         if gap_lists < 0:

@@ -205,6 +205,14 @@ class Index:
         order = np.lexsort((hits.positions, -scores))[:k]
         return Hits(hits.positions[order], scores[order].astype(np.float32))
 
+    def documents_with(self, term: int) -> np.ndarray:
+        """[documents] bool: which documents have a term, deleted ones included.
+
+        Raises:
+            IndexFormatError: the term's list is damaged.
+        """
+        return np.concatenate([shard.postings.documents_with(term) for shard in self._shards])
+
     def document_filter(self, allowed: np.ndarray) -> DocumentFilter:
         """Prepares a filter for many searches.
 

@@ -249,18 +249,43 @@ class Postings:
         Raises:
             IndexFormatError: a list is damaged.
         """
-        counts = np.zeros(self.documents, np.int64)
-        self._decode(counts, np.empty(0, np.int32), np.empty(0, np.uint8))
         positions = self.positions()
         lengths = np.empty(self.documents, np.int64)
-        lengths[positions] = counts
+        lengths[positions] = self._counts(range(self.vocabulary_terms))
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         terms, impacts = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.uint8)
         if terms.size:
-            self._decode(starts[:-1][positions], terms, impacts)
+            self._decode(range(self.vocabulary_terms), starts[:-1][positions], terms, impacts)
         return starts, terms, impacts
 
-    def _decode(self, write: np.ndarray, terms: np.ndarray, impacts: np.ndarray) -> None:
-        damaged = decode_documents(self._geometry, self._data, self._slice_bits, self._checked, write, terms, impacts)
+    def documents_with(self, term: int) -> np.ndarray:
+        """[documents] bool by position: which documents have the term; none for one that the shard does not know.
+
+        Raises:
+            IndexFormatError: the list is damaged.
+        """
+        found = np.zeros(self.documents, bool)
+        if 0 <= term < self.vocabulary_terms:
+            found[self.positions()] = self._counts(range(term, term + 1)) > 0
+        return found
+
+    def _counts(self, lists: range) -> np.ndarray:
+        """[documents] int64 by internal number: in how many of some terms' lists each document is."""
+        counts = np.zeros(self.documents, np.int64)
+        self._decode(lists, counts, np.empty(0, np.int32), np.empty(0, np.uint8))
+        return counts
+
+    def _decode(self, lists: range, write: np.ndarray, terms: np.ndarray, impacts: np.ndarray) -> None:
+        damaged = decode_documents(
+            self._geometry,
+            self._data,
+            self._slice_bits,
+            self._checked,
+            lists.start,
+            lists.stop,
+            write,
+            terms,
+            impacts,
+        )
         if damaged >= 0:
             raise self._damage(damaged)

@@ -72,6 +72,5 @@ def sparse_rows(weights_BV: Tensor, top_terms: int | None, worth_V: Tensor) -> l
         vector = LexiconVector(terms, row_V[terms])
         if top_terms is not None:
             vector = vector.top(top_terms, worth)
-        length = float(np.sqrt(np.square(vector.weights, dtype=np.float64).sum()))
-        vectors.append(LexiconVector(vector.terms, (vector.weights / max(length, 1e-12)).astype(np.float32)))
+        vectors.append(vector.scaled_to_unit_length())
     return vectors

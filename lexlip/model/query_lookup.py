@@ -50,8 +50,7 @@ class QueryLookup:
             vector = LexiconVector(terms, self.weights_V[terms])
             if top_terms is not None:
                 vector = vector.top(top_terms)
-            length = max(float(np.linalg.norm(vector.weights)), 1e-12)
-            vectors.append(LexiconVector(vector.terms, (vector.weights / length).astype(np.float32)))
+            vectors.append(vector.scaled_to_unit_length())
         return vectors
 
     def save(self, folder: str | Path) -> None:

@@ -54,6 +54,17 @@ def test_long_queries_of_flat_weights_equal_brute_force(tmp_path, make_collectio
         assert_same(index.search(terms, weights, 50, allowed=allowed), brute_force(index, terms, weights, 50, allowed))
 
 
+@pytest.mark.parametrize("row_share", [0.0001, 0.3])
+def test_the_documents_that_have_a_term_are_those_whose_vectors_do(tmp_path, make_collection, build_index, row_share):
+    settings = BuildSettings(row_share=row_share)
+    index = Index.open(build_index(make_collection(900), tmp_path, shards=2, settings=settings))
+    vectors = [set(index.vector(position).terms.tolist()) for position in range(index.documents)]
+    for term in (0, 1, 17, 150, 299):
+        np.testing.assert_array_equal(index.documents_with(term), [term in terms for terms in vectors])
+    assert not index.documents_with(300).any(), "no term of this vocabulary"
+    assert not index.documents_with(-1).any()
+
+
 def test_negative_weights_count_against_a_document(index, brute_force):
     random = np.random.default_rng(1)
     for _ in range(15):
