@@ -24,6 +24,7 @@ from lexlip.objectives.distillation import Distillation
 from lexlip.objectives.flops import Flops
 from lexlip.objectives.masked_lm import SelfMaskedLM
 from lexlip.objectives.momentum import MomentumContrastive, MomentumSettings
+from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.training.gpu_runs import cc_gpu, coco_gpu
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.run import Run, VocabularySettings
@@ -193,8 +194,7 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
     Give `pretrain.py --teacher` the model of `flickr8k-cpu-clip`.
     """
     base = flickr8k_cpu()
-    # Fresh heads learn at ten times the rate that towers bear. Held to nothing, they would take rare near-synonyms for
-    # codes of their own, which find as well and explain nothing.
+    # Fresh heads learn at ten times the rate that towers bear. Free, they would take rare near-synonyms for codes.
     heads = replace(
         _on_frozen_towers(base.phases[-1]),
         name="heads",
@@ -206,6 +206,7 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
             SaidWords(),
         ),
         epochs=8,
+        token_dropout=TokenDropout(),
         optimiser=OptimiserSettings(tower_rate=2e-3, head_rate=3e-3),
     )
     return replace(
