@@ -163,7 +163,7 @@ class EpochProgress:
         if not math.isfinite(values["gradient_norm"]):
             raise ModelError(
                 f"{self.title} step {self.count}/{self.steps}: the gradient is not finite (loss {values['loss']:g}); "
-                "lower the learning rates and run the job again, it goes on from its last checkpoint"
+                "lower the learning rates and train anew: a run goes on from its checkpoints only as it began"
             )
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
