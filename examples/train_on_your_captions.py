@@ -3,7 +3,7 @@
     python examples/train_on_your_captions.py --data 'my_photos/*.tar' --out out/mine
 
 `--data` is anything that lexlip/data/sources.py reads. The run below is for a thousand small pictures and a laptop; for
-photos start from `flickr8k_cpu` in lexlip/training/runs.py, which brings pretrained towers.
+photos start from `flickr8k_cpu` in lexlip/training/flickr8k_runs.py, which brings pretrained towers.
 """
 
 # %% What is needed
@@ -14,8 +14,8 @@ import tyro
 
 from lexlip.data.preparing import PrepareSettings
 from lexlip.evaluation.retrieval import RetrievalEvaluation
+from lexlip.training.demo_runs import demo
 from lexlip.training.run import Run
-from lexlip.training.runs import demo
 from pipelines.cluster_session import cluster_session
 from pipelines.evaluate import Evaluate, describe, evaluate
 from pipelines.preparing import prepare_source

@@ -101,7 +101,7 @@ def test_a_run_of_one_s_own_is_found_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "my_runs.py"
     file.write_text(
         "from dataclasses import replace\n"
-        "from lexlip.training.runs import demo\n"
+        "from lexlip.training.demo_runs import demo\n"
         "def mine():\n    return replace(demo(), name='mine', seed=5)\n"
         "def wrong():\n    return 'a run'\n"
     )
