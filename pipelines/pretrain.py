@@ -5,6 +5,8 @@
 
     python pipelines/pretrain.py --run flickr8k-cpu-distilled --teacher DENSE_MODEL --data ... --out ...
 
+    python pipelines/pretrain.py --run coco-gpu-fine-tuning --start-from MODEL --data ... --out ...
+
     python pipelines/pretrain.py --run coco-gpu --dry-run          # parameters, memory and steps; trains nothing
 
 The same command again goes on from the last finished epoch.
@@ -32,6 +34,7 @@ class PretrainArguments:
         data: training pairs: Parquet files, a glob, a folder, or an image folder with captions.
         out: folder of the finished model; work in progress is kept beside it.
         teacher: folder of a dense model that the run's phases follow; for runs that have such phases.
+        start_from: folder of a finished model of the run's kind that training goes on from: fine-tuning.
         resources: workers and their CPUs.
         dry_run: print what the run will cost, and end.
     """
@@ -40,6 +43,7 @@ class PretrainArguments:
     data: str = str(DEMO / "data" / "train")
     out: Path = DEMO / "lexlip"
     teacher: str | None = None
+    start_from: str | None = None
     resources: TrainingResources = field(default_factory=TrainingResources)
     dry_run: bool = False
 
@@ -50,6 +54,8 @@ def main() -> None:
     run = find_run(arguments.run)
     if arguments.teacher is not None:
         run = replace(run, teacher=arguments.teacher)
+    if arguments.start_from is not None:
+        run = replace(run, start_from=arguments.start_from)
     if arguments.dry_run:
         dry_run(run, arguments.data, arguments.resources.workers or 1).print()
         return

@@ -36,15 +36,22 @@ class TrainingResources:
 
     Attributes:
         workers: data-parallel training workers; None takes one per GPU, or one on a cluster without.
+        least_workers: training also begins, and after a loss goes on, with as few as these, and takes more as soon as
+            the cluster has room for them; None always wants all of `workers`.
         worker_cpus: CPUs reserved by each worker; the rest is for decoding.
         threads: of tensor operations of a worker on CPUs; None shares the machine's CPUs among the workers.
-        most_failures: how often training may be restarted from its last checkpoint after a worker died.
+        most_failures: how often training may be restarted from its last checkpoint after a worker died; nodes that
+            were taken away with notice (preempted) do not count.
+        checkpoint_steps: optimiser steps between two checkpoints within an epoch. An epoch ends with one in any case,
+            and one is written at once when a node is about to be taken away.
     """
 
     workers: int | None = None
+    least_workers: int | None = None
     worker_cpus: float = 0.5
     threads: int | None = None
     most_failures: int = 3
+    checkpoint_steps: int = 500
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,10 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     # What is wrong with the teacher shows before anything is trained, and before the folder belongs to the run.
     vocabulary = run.make_vocabulary(source)
     teacher = run.load_teacher(vocabulary)
-    _claim(work, out, run, data, teacher.fingerprint if teacher is not None else None)
+    origin = {"teacher": teacher.fingerprint} if teacher is not None else {}
+    if run.start_from is not None:
+        origin["started_from"] = run.build(vocabulary).fingerprint
+    _claim(work, out, run, data, origin)
     summary_file = work / "summary.json"
     if summary_file.is_file() and _is_finished(out, run):
         print(f"pretrain: {out} is finished already", flush=True)
@@ -116,6 +126,9 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0))
     workers = resources.workers or max(1, gpus)
+    least = resources.least_workers or workers
+    if least > workers:
+        raise ModelError(f"least_workers={least} are more than the {workers} worker(s) wanted; lower it")
     threads = resources.threads or max(1, int(cluster.get("CPU", 1)) // workers)
     for name, value in TRAIN_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -129,9 +142,11 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
             out=str(out),
             logs=str(work / "tensorboard"),
             threads=threads,
+            checkpoint_steps=resources.checkpoint_steps,
+            origin=origin,
         ),
         scaling_config=ScalingConfig(
-            num_workers=workers,
+            num_workers=(least, workers) if least < workers else workers,  # type: ignore[arg-type]
             use_gpu=gpus > 0,
             resources_per_worker={"CPU": resources.worker_cpus},
             # Workers on CPUs reserve little, and would all be packed onto one machine while the others stand idle.
@@ -159,18 +174,16 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     return summary
 
 
-def _claim(work: Path, out: Path, run: Run, data: str, teacher: str | None) -> None:
+def _claim(work: Path, out: Path, run: Run, data: str, origin: dict[str, str]) -> None:
     """Makes the work folder this run's own, or checks that it is."""
-    claim = {"run": run.name, "fingerprint": run.fingerprint, "data": data}
-    if teacher is not None:
-        claim["teacher"] = teacher
+    claim = {"run": run.name, "fingerprint": run.fingerprint, "data": data, **origin}
     file = work / "run.json"
     if file.is_file():
         found = _read_json(file)
         if found != claim:
             raise ModelError(
-                f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings or another "
-                "teacher; choose another --out, or move that folder away to start again"
+                f"{work} belongs to run {found.get('run')!r} on {found.get('data')!r} or to other settings, another "
+                "teacher or another start; choose another --out, or move that folder away to start again"
             )
         return
     if out.exists():

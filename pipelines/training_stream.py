@@ -7,7 +7,7 @@ first; that is what lets a resumed run repeat an uninterrupted one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ class StreamShare:
     Attributes:
         rank, world: which worker of how many.
         batch: images a step of this worker.
+        steps: of an epoch, the same for all workers, whatever their number.
         shuffle_rows: rows mixed beyond the order of units.
         seed: of the order, for this run and phase.
     """
@@ -42,6 +43,7 @@ class StreamShare:
     rank: int
     world: int
     batch: int
+    steps: int
     shuffle_rows: int
     seed: int
 
@@ -77,25 +79,21 @@ class ExampleStream:
         self.units, self.builder, self.share = units, builder, share
         self.problems: dict[str, str] = {}
 
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch, equal for all workers: whole batches of the rows there are, bad ones included."""
-        rows = sum(unit.rows for unit in self.units)
-        return max(1, rows // (self.share.batch * self.share.world))
+    def epochs(self, first: int, stop: int, done: int = 0) -> Iterator[tuple[int, Iterator[Examples]]]:
+        """Epochs `first` to `stop` - 1, each with its `share.steps` batches, the first without those `done` before.
 
-    def epochs(self, first: int, stop: int) -> Iterator[tuple[int, Iterator[Examples]]]:
-        """Epochs `first` to `stop` - 1, each with its `steps_per_epoch` batches.
-
-        Small data sets are read on across epochs, so that no epoch waits for its first rows.
+        Small data sets are read on across epochs, so that no epoch waits for its first rows. Examples of the steps
+        that were done are made again and left out: which of them are bad shows only then.
         """
         together = max(1, UNITS_OF_AN_EXECUTION // len(self._own_units(first)))
         for start in range(first, stop, together):
             examples = self._examples(range(start, min(stop, start + together)))
             for epoch, own in groupby(examples, key=lambda made: int(made[EPOCH][0])):
-                yield epoch, self._batches(epoch, own)
+                yield epoch, islice(self._batches(epoch, own), done if epoch == first else 0, None)
 
     def _batches(self, epoch: int, examples: Iterator[Examples]) -> Iterator[Examples]:
         """The batches of one epoch. A worker whose rows run out early, because some are bad, starts its share again."""
-        steps = self.steps_per_epoch()
+        steps = self.share.steps
         rng = np.random.default_rng((self.share.seed, epoch, self.share.rank))
         while steps > 0:
             pool: list[Row] = []

@@ -93,10 +93,16 @@ def coco_gpu() -> Run:
     )
 
 
+def coco_gpu_fine_tuning() -> Run:
+    """The last phase of `coco-gpu` alone, for a pre-trained model, given as `pretrain.py --start-from`."""
+    coco = coco_gpu()
+    return replace(coco, name="coco-gpu-fine-tuning", phases=coco.phases[-1:])
+
+
 def cc_gpu() -> Run:
     """LexLIP on web pairs of the size of Conceptual Captions (3.3 million, one caption each); no fine-tuning.
 
-    Fine-tune what comes out with a run of your own that starts from its folder's towers.
+    What comes out is fine-tuned by `coco-gpu-fine-tuning`.
     """
     coco = coco_gpu()
     words, bottleneck, momentum, _ = coco.phases

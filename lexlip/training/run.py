@@ -39,7 +39,7 @@ class Run:
     Attributes:
         name: for logs and folders.
         kind: the lexicon model or the dense baseline.
-        model: towers and heads before training.
+        model: towers and heads before training, unless `start_from` brings them.
         vocabulary: terms.
         phases: one after the other.
         seed: of weights, order, augmentation and masks.
@@ -48,6 +48,8 @@ class Run:
             in it has its own.
         towers_of_teacher: the towers start as the teacher's, from dense to sparse, instead of as `model` says.
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
+        start_from: folder of a finished model of the same kind, as which this run's model starts, vocabulary included:
+            fine-tuning. Not part of the fingerprint, as `teacher`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Run:
     teacher: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
     towers_of_teacher: bool = field(default=False, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    start_from: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
     def fingerprint(self) -> str:
@@ -78,18 +81,34 @@ class Run:
             text_weights=absolute(self.model.text_weights),
         )
         vocabulary = replace(self.vocabulary, folder=absolute(self.vocabulary.folder))
-        return replace(self, model=model, vocabulary=vocabulary, teacher=absolute(self.teacher))
+        return replace(
+            self,
+            model=model,
+            vocabulary=vocabulary,
+            teacher=absolute(self.teacher),
+            start_from=absolute(self.start_from),
+        )
 
     def make_vocabulary(self, source: PairSource) -> Vocabulary:
-        """The run's vocabulary, from its folder or from the captions of the training data."""
+        """The run's vocabulary: of the model it starts from, from its folder, or from the training data's captions."""
+        if self.start_from is not None:
+            return Vocabulary.load(self.start_from)
         if self.vocabulary.folder is None:
             return Vocabulary.train(read_captions(source), self.vocabulary.size)
         whole = Vocabulary.load(self.vocabulary.folder)
         return whole.restrict(read_captions(source)) if self.vocabulary.restrict else whole
 
     def build(self, vocabulary: Vocabulary) -> LexLIP | DenseCLIP:
-        """The model before training; seed torch first."""
-        return (build_lexlip if self.kind == "lexlip" else build_clip)(self.model, vocabulary)
+        """The model before training; seed torch first.
+
+        Raises:
+            ModelError: weights are missing or do not fit, or the model to start from is of the other kind.
+        """
+        if self.start_from is None:
+            return (build_lexlip if self.kind == "lexlip" else build_clip)(self.model, vocabulary)
+        if self.towers_of_teacher:
+            raise ModelError(f"run {self.name!r}: its towers are its teacher's, so it cannot start from another model")
+        return (LexLIP if self.kind == LexLIP.kind else DenseCLIP).from_pretrained(self.start_from)
 
     def load_teacher(self, vocabulary: Vocabulary) -> DenseCLIP | None:
         """The dense model that phases follow, in evaluation mode and without gradients; None when none does.

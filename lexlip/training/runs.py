@@ -18,7 +18,7 @@ from lexlip.training.flickr8k_runs import (
     flickr8k_cpu_dense_to_sparse,
     flickr8k_cpu_distilled,
 )
-from lexlip.training.gpu_runs import cc_gpu, coco_gpu
+from lexlip.training.gpu_runs import cc_gpu, coco_gpu, coco_gpu_fine_tuning
 from lexlip.training.run import Run
 
 NAMED_RUNS: dict[str, Callable[[], Run]] = {
@@ -31,6 +31,7 @@ NAMED_RUNS: dict[str, Callable[[], Run]] = {
     "flickr8k-cpu-distilled": flickr8k_cpu_distilled,
     "cc-gpu": cc_gpu,
     "coco-gpu": coco_gpu,
+    "coco-gpu-fine-tuning": coco_gpu_fine_tuning,
     "coco-gpu-clip": lambda: dense_twin(coco_gpu(), "coco-gpu-clip"),
 }
 

@@ -111,6 +111,15 @@ class Cluster:
         self.nodes.remove(node)
         node.kill()
 
+    def announce_end(self, node: Node) -> None:
+        """Says that a node will be taken away in a minute, as a cloud does of its spot machines."""
+        (raylet,) = [process for process in node.processes("raylet/raylet") if process.name() == "raylet"]
+        (identifier,) = [part for part in raylet.cmdline() if part.startswith("--node_id=")]
+        command = ["ray", "drain-node", "--address", self.environment["RAY_ADDRESS"]]
+        command += ["--node-id", identifier.removeprefix("--node_id="), "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+        command += ["--reason-message", "taken away", "--deadline-remaining-seconds", "60"]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
     def wait_for(self, condition: Callable[[], bool], program: subprocess.Popen, log: Path) -> None:
         """Waits for something that a program does while it runs."""
 

@@ -1,7 +1,8 @@
-"""Two training workers on two nodes, one of which is killed: the loss of every step stays what it was."""
+"""Two training workers on two nodes: one node is killed, or taken away with notice and not replaced."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 STEPS = 40  # ten in each of four epochs
+ROWS_OF_A_LONG_EPOCH = 2400  # many times as long as Ray Train takes to notice that a node is about to go
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's own list of checkpoints
 
 
@@ -30,8 +32,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pretrain_command(pairs: Path, out: Path) -> list[str]:
-    run = "tests/cluster_nodes/tiny_runs.py:two_phases"
+def pretrain_command(pairs: Path, out: Path, function: str = "two_phases") -> list[str]:
+    run = f"tests/cluster_nodes/tiny_runs.py:{function}"
     command = ["python", "pipelines/pretrain.py", "--run", run, "--data", str(pairs), "--out", str(out)]
     return [*command, "--resources.workers", "2", "--resources.threads", "1"]
 
@@ -83,3 +85,32 @@ def test_a_node_killed_in_the_middle_of_training_changes_no_loss(
     torch.testing.assert_close(load_model(broken).state_dict(), load_model(steady).state_dict(), rtol=1e-4, atol=1e-5)
     show(f"workers on {hosts[0].name} and {hosts[1].name}; {hosts[0].name} killed after step {max(before)} of {STEPS}")
     show(f"went on from step {min(after)}; losses of all {STEPS} steps equal those of an uninterrupted run")
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_a_node_taken_away_with_notice_leaves_a_checkpoint_and_a_smaller_training(
+    cluster: Cluster, tmp_path: Path, show: Callable[[str], None]
+) -> None:
+    write_scenes(tmp_path / "pairs", ROWS_OF_A_LONG_EPOCH, 7, settings=SceneSettings(image_size=64, shard_rows=100))
+    out, log = tmp_path / "model", tmp_path / "training.log"
+    # One worker fits on a node. Without notice the only checkpoint would be that of the end.
+    options = ["--resources.least-workers", "1", "--resources.worker-cpus", "1.5"]
+    command = pretrain_command(tmp_path / "pairs", out, "one_long_epoch")
+    program = cluster.start(*command, *options, log=log)
+    cluster.wait_for(lambda: "2 worker(s)" in log.read_text() and "step " in log.read_text(), program, log)
+    hosts = hosts_of_workers(cluster)
+    cluster.announce_end(hosts[-1])
+    cluster.wait_for((tmp_path / "model.training/checkpoints" / SNAPSHOT).is_file, program, log)
+    cluster.kill(hosts[-1])
+    output = cluster.end_of(program, log)
+
+    assert len({host.name for host in hosts}) == len(hosts) == 2
+    starts = re.findall(r"one-long-epoch: (\d) worker\(s\), after step (\d+) of (\d+) of phase bottleneck", output)
+    assert int(starts[0][0]) == 2
+    workers, after, steps = map(int, starts[-1])
+    assert workers == 1
+    assert 0 < after < steps
+    assert sorted(set().union(*losses_of(out))) == list(range(1, steps + 1))
+    assert load_model(out).vocabulary.terms
+    show(f"{hosts[-1].name} was announced to end; a checkpoint followed at once, after step {after} of {steps}")
+    show("training went on from it with one worker, on the node that was left")

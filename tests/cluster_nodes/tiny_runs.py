@@ -1,4 +1,4 @@
-"""A run for `--run tests/cluster_nodes/tiny_runs.py:two_phases`: all there is to resume, in milliseconds a step."""
+"""Runs for `--run tests/cluster_nodes/tiny_runs.py:two_phases`: all there is to resume, in milliseconds a step."""
 
 from dataclasses import replace
 
@@ -44,3 +44,9 @@ def two_phases() -> Run:
         embedding_width=16,
     )
     return Run("two-phases", "lexlip", model, (bottleneck, momentum), VocabularySettings(size=400), shuffle_rows=8)
+
+
+def one_long_epoch() -> Run:
+    """The first phase alone, in small steps."""
+    run = two_phases()
+    return replace(run, name="one-long-epoch", phases=(replace(run.phases[0], batch=4),))

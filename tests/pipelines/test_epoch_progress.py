@@ -5,7 +5,7 @@ import torch
 
 from lexlip.errors import ModelError
 from lexlip.training.runs import find_run
-from pipelines.training_worker import EpochProgress
+from pipelines.epoch_progress import EpochProgress
 
 STEPS = 4
 

@@ -130,17 +130,17 @@ def kill_training_workers() -> list[int]:
 
 
 def train_and_kill(run: Run, scenes: Path, out: Path) -> None:
-    """Trains, and kills the worker once after its first checkpoint."""
+    """Trains, and kills the worker once after its first checkpoint, in the middle of an epoch."""
     killed: list[int] = []
 
-    def kill_after_the_first_epoch() -> None:
+    def kill_after_the_first_checkpoint() -> None:
         while not list(out.parent.glob(f"{out.name}.training/checkpoints/checkpoint_*/state.pt")):
             time.sleep(0.02)
         killed.extend(kill_training_workers())
 
-    watcher = threading.Thread(target=kill_after_the_first_epoch, daemon=True)
+    watcher = threading.Thread(target=kill_after_the_first_checkpoint, daemon=True)
     watcher.start()
-    train(run, str(scenes), out, TrainingResources(most_failures=2))
+    train(run, str(scenes), out, TrainingResources(most_failures=2, checkpoint_steps=2))
     watcher.join(timeout=1)
     assert len(killed) == 1
 
@@ -194,11 +194,34 @@ def test_a_worker_that_died_before_it_saved_the_model_loses_nothing(
 
 def test_what_a_user_can_mend_ends_training_at_once(ray_session: None, run: Run, scenes: Path, tmp_path: Path) -> None:
     # Ray Train gives errors of its controller no second try; after too many tries it would be a WorkerGroupError.
+    long = replace(run.phases[0], examples=ExampleSettings(text_tokens=1000))
     with pytest.raises(ControllerError) as failure:
-        train(run, str(scenes), tmp_path / "model", TrainingResources(workers=3, most_failures=3))
+        train(replace(run, phases=(long,)), str(scenes), tmp_path / "model", TrainingResources(most_failures=3))
     cause = user_error(failure.value)
     assert type(cause) is ModelError
-    assert str(cause) == "phase bottleneck: a batch of 8 cannot be shared by 3 workers"
+    assert str(cause).startswith("phase bottleneck: 1000 text tokens, but the text tower has")
+
+
+def test_more_workers_at_least_than_at_most_are_refused(
+    ray_session: None, run: Run, scenes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"least_workers=3 are more than the 2 worker\(s\) wanted"):
+        train(run, str(scenes), tmp_path / "model", TrainingResources(workers=2, least_workers=3))
+
+
+def test_fine_tuning_starts_from_a_finished_model(trained: Path, run: Run, scenes: Path, tmp_path: Path) -> None:
+    still = OptimiserSettings(tower_rate=0.0, head_rate=0.0)
+    tuning = replace(run, name="tuned", phases=(replace(run.phases[0], optimiser=still, image_size=96),))
+    tuning = replace(tuning, start_from=str(trained))
+    train(tuning, str(scenes), tmp_path / "model")
+    before, after = load_model(trained), load_model(tmp_path / "model")
+    facts = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
+    assert facts["started_from"] == before.fingerprint
+    assert after.vocabulary.terms == before.vocabulary.terms
+    learned = dict(after.named_parameters())  # buffers follow what is seen even where nothing learns
+    assert all(torch.equal(learned[name], value) for name, value in before.named_parameters())
+    with pytest.raises(ModelError, match="another start; choose another --out"):
+        train(replace(tuning, start_from=None), str(scenes), tmp_path / "model")
 
 
 def test_missing_data_is_one_line_and_status_two(tmp_path: Path) -> None:

@@ -32,8 +32,10 @@ def make_stream(ray_session: None, scenes: Path, vocabulary: Vocabulary) -> Make
     def make(source: PairSource | None = None, **changes: int) -> ExampleStream:
         settings = ExampleSettings(text_tokens=12, augment=False)
         builder = ExampleBuilder(vocabulary, ImagePreprocessing(size=16), settings)
-        share = StreamShare(**({"rank": 0, "world": 1, "batch": 8, "shuffle_rows": 8, "seed": 0} | changes))
-        return ExampleStream((source or open_pairs(str(scenes), unit_rows=4)).units, builder, share)
+        pairs = source or open_pairs(str(scenes), unit_rows=4)
+        share = {"rank": 0, "world": 1, "batch": 8, "shuffle_rows": 8, "seed": 0} | changes
+        steps = max(1, pairs.rows // (share["batch"] * share["world"]))
+        return ExampleStream(pairs.units, builder, StreamShare(**share, steps=steps))
 
     return make
 
@@ -48,7 +50,6 @@ def ids_of(stream: ExampleStream, epoch: int) -> list[str]:
 
 def test_every_row_comes_once_an_epoch_in_another_order_each_time(make_stream: MakeStream, scenes: Path) -> None:
     stream = make_stream()
-    assert stream.steps_per_epoch() == 5
     first, second = ids_of(stream, 0), ids_of(stream, 1)
     everything = pq.read_table(scenes)["image_id"].to_pylist()
     assert sorted(first) == sorted(second) == sorted(everything)
@@ -64,6 +65,14 @@ def test_epochs_read_together_are_the_same_as_epochs_read_alone(make_stream: Mak
         for epoch, batches in make_stream().epochs(1, 4)
     ]
     assert together == [(epoch, ids_of(make_stream(), epoch)) for epoch in (1, 2, 3)]
+
+
+def test_an_epoch_goes_on_after_the_steps_that_were_done(make_stream: MakeStream) -> None:
+    def ids(done: int) -> list[tuple[int, list[str]]]:
+        return [(epoch, batch["image_id"].tolist()) for epoch, own in make_stream().epochs(1, 3, done) for batch in own]
+
+    assert ids(done=2) == ids(done=0)[2:]
+    assert len(ids(done=2)) == 8
 
 
 def test_rows_of_one_unit_are_spread_over_batches(make_stream: MakeStream) -> None:
@@ -112,7 +121,7 @@ def test_rows_that_run_out_early_come_again(make_stream: MakeStream, damaged: Pa
     # Forty rows promise five batches of eight, thirty-seven give four: all workers must take equally many steps.
     stream = make_stream(damaged)
     counts = Counter(ids_of(stream, 0))
-    assert sum(counts.values()) == 8 * stream.steps_per_epoch() == 40
+    assert sum(counts.values()) == 8 * stream.share.steps == 40
     assert max(counts.values()) == 2
 
 

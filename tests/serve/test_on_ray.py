@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,8 @@ def kill(replica: str) -> None:
 
 
 @contextmanager
-def kept_dead(deployment: str) -> Iterator[None]:
-    """No replica of the deployment lives while the block runs, however quickly Serve starts new ones."""
+def kept_dead(url: str, deployment: str) -> Iterator[None]:
+    """No replica of the deployment answers while the block runs, however quickly Serve starts new ones."""
     stop = threading.Event()
 
     def keep_dead() -> None:
@@ -76,20 +76,25 @@ def kept_dead(deployment: str) -> Iterator[None]:
     killer = threading.Thread(target=keep_dead)
     killer.start()
     try:
+        wait_for_shards(url, lambda counts: counts["failed"] + counts["timed_out"] > 0)
         yield
     finally:
         stop.set()
         killer.join()
 
 
-def wait_until_whole(url: str, seconds: float = 60) -> None:
+def wait_for_shards(url: str, wanted: Callable[[dict[str, int]], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        answer = httpx.post(f"{url}/search", json=QUERY, timeout=30).json()
-        if answer["shards"]["ok"] == answer["shards"]["total"]:
+        counts = httpx.post(f"{url}/search", json=QUERY, timeout=30).json()["shards"]
+        if wanted(counts):
             return
         time.sleep(0.2)
-    raise AssertionError(f"shards still missing after {seconds} s")
+    raise AssertionError(f"after {seconds} s shards are still {counts}")
+
+
+def wait_until_whole(url: str) -> None:
+    wait_for_shards(url, lambda counts: counts["ok"] == counts["total"])
 
 
 def test_shard_replicas_answer_without_torch_and_stay_small(cluster_url: str, served_corpus: ServedCorpus) -> None:
@@ -153,7 +158,7 @@ def test_a_deployment_that_is_gone_makes_partial_answers_that_say_so_until_it_is
     cluster_url: str, served_corpus: ServedCorpus
 ) -> None:
     wait_until_whole(cluster_url)
-    with kept_dead("shard-0"):
+    with kept_dead(cluster_url, "shard-0"):
         partial = httpx.post(f"{cluster_url}/search", json=QUERY, timeout=30)
         complete = httpx.post(f"{cluster_url}/search", json=QUERY | {"require_complete": True}, timeout=30)
 

@@ -83,6 +83,7 @@ def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() ->
         earlier = earlier.replace(f", {added}", "")
     assert settings_text(run) == earlier
     assert replace(run, images=5).fingerprint == run.fingerprint  # decides nothing
+    assert replace(run, start_from="somewhere").fingerprint == run.fingerprint  # that model has its own
     assert replace(run, towers_of_teacher=True).fingerprint != run.fingerprint
     assert replace(run, model=replace(run.model, tied_text_head=False)).fingerprint != run.fingerprint
     changes: list[dict[str, Any]] = [

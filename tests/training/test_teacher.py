@@ -57,7 +57,8 @@ def test_what_does_not_fit_is_said_before_training(
 
 def test_paths_are_made_absolute_and_memory_is_counted(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    assert replace(run, teacher=folder.name).with_absolute_paths().teacher == str(folder)
+    absolute = replace(run, teacher=folder.name, start_from=folder.name).with_absolute_paths()
+    assert absolute.teacher == absolute.start_from == str(folder)
     taught = estimate_run(run, 300, 100, 1, half_precision=False).phases[0]
     untaught = replace(run, phases=(replace(run.phases[0], objectives=()),))
     alone = estimate_run(untaught, 300, 100, 1, half_precision=False).phases[0]
