@@ -20,11 +20,13 @@ import tyro
 from lexlip.errors import ModelError
 from lexlip.evaluation.caption_fusion import evaluate_fusion
 from lexlip.evaluation.classification import TEMPLATES, ClassificationEvaluation
-from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
+from lexlip.evaluation.lexicon import little_terms, readable_terms, top_terms_in_captions
+from lexlip.evaluation.query_encoding import time_query_encoding
 from lexlip.evaluation.recall import best_answers
 from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
 from lexlip.evaluation.similarity import least_score, scores_of
 from lexlip.evaluation.trec_files import judgement_lines, run_lines
+from lexlip.model.lexlip import LexLIP
 from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model
 from lexlip.vocabulary import Vocabulary
@@ -93,7 +95,7 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
         raise ModelError("--against and --templates are for classifying: give --classes too, or leave them out")
     if (job.captions or job.words) and load_model(job.model).kind != "lexlip":
         raise ModelError(f"{job.model}: a dense model has no words; leave captions and words out")
-    lookup = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
+    looking_up = _lookup_for(job.model, job.lookup) if job.lookup is not None else None
     settings = EncodeSettings(thumbnail_pixels=0)
     with ExitStack() as stack:
         folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
@@ -115,10 +117,12 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             images, asking = list(encoded.images), list(encoded.caption_vectors)
             fusion = evaluate_fusion(images, encoded.texts, asking, encoded.right, vocabulary)
             evaluation = replace(evaluation, fusion=fusion)
-        if lookup is None:
+        if looking_up is None:
             return evaluation
+        model, lookup = looking_up
         looked_up = replace(encoded, caption_vectors=lookup.encode_text(encoded.texts, top_terms=job.query_terms))
-        return replace(evaluation, lookup=evaluate_encoded(looked_up, job.model))
+        speed = time_query_encoding(model, lookup, encoded.texts, job.query_terms)
+        return replace(evaluation, lookup=evaluate_encoded(looked_up, job.model), query_encoding=speed)
 
 
 def _print_words(encoded: EncodedPairs, job: Evaluate) -> None:
@@ -128,12 +132,12 @@ def _print_words(encoded: EncodedPairs, job: Evaluate) -> None:
         print(f"  {image_id}: {readable_terms(vector, captions, vocabulary)}")
 
 
-def _lookup_for(model: Path, folder: Path) -> QueryLookup:
+def _lookup_for(model: Path, folder: Path) -> tuple[LexLIP, QueryLookup]:
     lookup, loaded = QueryLookup.load(folder), load_model(model)
-    if loaded.kind != "lexlip":
+    if not isinstance(loaded, LexLIP):
         raise ModelError(f"{model}: a {loaded.kind!r} model has no terms that queries could be looked up in")
     lookup.vocabulary.require_same(loaded.vocabulary.fingerprint, str(model))
-    return lookup
+    return loaded, lookup
 
 
 def evaluate_zero_shot(job: Evaluate, classes: str) -> dict[str, ClassificationEvaluation]:
@@ -176,8 +180,10 @@ def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
     if isinstance(images, np.ndarray) or isinstance(captions, np.ndarray):
         return evaluate_dense(np.asarray(images), np.asarray(captions), encoded.right)
     evaluation = evaluate_sparse(images, captions, encoded.right)
-    share = top_terms_in_captions(images, encoded.captions, load_model(model).vocabulary)
-    return replace(evaluation, top_terms_in_captions=share)
+    vocabulary = Vocabulary.load(model)
+    share = top_terms_in_captions(images, encoded.captions, vocabulary)
+    telling = top_terms_in_captions(images, encoded.captions, vocabulary, left_out=little_terms(vocabulary))
+    return replace(evaluation, top_terms_in_captions=share, telling_terms_in_captions=telling)
 
 
 def describe(name: str, evaluation: RetrievalEvaluation) -> str:
@@ -190,7 +196,9 @@ def describe(name: str, evaluation: RetrievalEvaluation) -> str:
     if evaluation.terms is not None:
         counts = evaluation.terms
         lines.append(f"  terms: {counts.image_mean:.1f} per image, {counts.text_mean:.1f} per text")
-        lines.append(f"  top ten terms that occur in the image's captions: {evaluation.top_terms_in_captions:.1f} %")
+        share, telling = evaluation.top_terms_in_captions, evaluation.telling_terms_in_captions
+        lines.append(f"  top ten terms that occur in the image's captions: {share:.1f} %")
+        lines.append(f"  of the top ten without little words and punctuation: {telling:.1f} %")
     if evaluation.fusion is not None:
         lines.append(f"  {evaluation.fusion.queries:,} captions ask, the others of their image are indexed too:")
         for fused in evaluation.fusion.shares:
@@ -216,6 +224,10 @@ def main() -> None:
             text, record = describe(str(job.model), evaluation), evaluation.to_json()
             if evaluation.lookup is not None:
                 text += "\n" + describe(f"the same, queries looked up in {job.lookup}", evaluation.lookup)
+            if evaluation.query_encoding is not None:
+                speed = evaluation.query_encoding
+                text += f"\n  a query's vector: {speed.tower_p50_us:,.0f} us by the text tower, "
+                text += f"{speed.lookup_p50_us:,.0f} us by the lookup (medians of {speed.texts} texts, one at a time)"
     print(text)
     if job.json is not None:
         write_json(job.json, record)

@@ -70,10 +70,6 @@ def lexlip(args: dict[str, str]) -> serve.Application:
         for group in range(groups)
     ]
     on_gateway = {**options, "num_replicas": settings.gateway_replicas, "max_ongoing_requests": WAITING_ROOM}
-    return serve.deployment(**on_gateway)(Gateway).bind(
-        settings,
-        key_digest(),
-        serve.deployment(**on_encoder)(giving_way(TextEncoder)).bind(settings),
-        serve.deployment(**on_encoder)(giving_way(ImageEncoder)).bind(settings),
-        *shards,
-    )
+    texts = None if settings.lookup else serve.deployment(**on_encoder)(giving_way(TextEncoder)).bind(settings)
+    images = serve.deployment(**on_encoder)(giving_way(ImageEncoder)).bind(settings)
+    return serve.deployment(**on_gateway)(Gateway).bind(settings, key_digest(), texts, images, *shards)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexlip.errors import LexLIPError
+from lexlip.model.query_lookup import LOOKUP_FILE
 from lexlip.storage import locate
 
 DEMO_INDEX = Path("out/demo/index")
@@ -28,6 +29,8 @@ class ServeSettings:
     Attributes:
         index: folder or URL of the index; a new generation published there is picked up while serving.
         model: folder of the LexLIP model whose vectors the index holds.
+        lookup: folder of a query lookup (`pipelines/learn_lookup.py`): the gateway looks texts up, in microseconds, and
+            there is no text encoder. Empty for the model's own text tower, which finds more.
         device: where the encoders run, "cpu" or "cuda".
         shards_per_replica: index shards held by each shard deployment; few, large ones beat many hops (2 ms each).
         replicas: replicas of every shard deployment; two let one die without a failed request.
@@ -50,6 +53,7 @@ class ServeSettings:
 
     index: str = str(DEMO_INDEX)
     model: str = str(DEMO_MODEL)
+    lookup: str = ""
     device: str = "cpu"
     shards_per_replica: int = 1
     replicas: int = 2
@@ -97,7 +101,7 @@ class ServeSettings:
         """The same with absolute paths (a URL is one), since replicas run in other folders.
 
         Raises:
-            SettingsError: the index or the model is not there; the message says what makes it.
+            SettingsError: the index, the model or the lookup is not there; the message says what makes it.
         StorageError: the index is behind a URL that cannot be reached.
         """
         index, model = locate(self.index).absolute(), Path(self.model).absolute()
@@ -110,7 +114,10 @@ class ServeSettings:
                     else f"give {name}=FOLDER; pipelines/{'encode' if name == 'index' else 'pretrain'}.py writes one"
                 )
                 raise SettingsError(f"{folder}: no {name} there ({needed} is missing); {remedy}.")
-        return dataclasses.replace(self, index=str(index), model=str(model))
+        lookup = Path(self.lookup).absolute() if self.lookup else None
+        if lookup is not None and not (lookup / LOOKUP_FILE).is_file():
+            raise SettingsError(f"{lookup}: no {LOOKUP_FILE} there; pipelines/learn_lookup.py makes one.")
+        return dataclasses.replace(self, index=str(index), model=str(model), lookup=str(lookup or ""))
 
 
 def key_digest() -> bytes | None:

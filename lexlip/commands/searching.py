@@ -13,8 +13,10 @@ import tyro
 from lexlip.commands.location_argument import LocationArgument
 from lexlip.errors import DataError, ModelError, QueryError
 from lexlip.index import Index, fuse, said_pieces
+from lexlip.model.query_lookup import QueryLookup
 from lexlip.storage import Location
 from lexlip.tables import LexiconVector
+from lexlip.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from lexlip.model.lexlip import LexLIP
@@ -32,6 +34,7 @@ class Search:
         query: words to search for; with --image, the path of a picture.
         index: folder or URL of the index.
         model: the model that made its vectors.
+        lookup: a query lookup instead of the model: texts only, at once, for less recall.
         image: the query is a picture.
         k: how many hits.
         query_terms: most worthwhile terms of the query that are searched.
@@ -41,7 +44,8 @@ class Search:
 
     query: tyro.conf.Positional[str]
     index: LocationArgument
-    model: Path
+    model: Path | None = None
+    lookup: Path | None = None
     image: bool = False
     k: int = 10
     query_terms: int = QUERY_TERMS
@@ -50,15 +54,16 @@ class Search:
 
     def run(self) -> int:
         """Prints the hits, best first, each with the words that it was found by."""
-        index, model = open_both(self.index, self.model)
-        lexicon = encode_query(model, self.query, self.image, self.query_terms)
-        said = lexicon if self.image else said_pieces(model.vocabulary, self.query)
+        index, encoder = self._open()
+        vocabulary = encoder.vocabulary
+        lexicon = encode_query(encoder, self.query, self.image, self.query_terms)
+        said = lexicon if self.image else said_pieces(vocabulary, self.query)
         query = fuse(lexicon, said, index.captions, self.captions)
         hits = index.search(query.terms, query.weights, self.k)
         for position, score, stored in zip(
             hits.positions.tolist(), hits.scores.tolist(), index.stored(hits.positions.tolist()), strict=True
         ):
-            shares = word_shares(index, position, query, model)
+            shares = word_shares(index, position, query, vocabulary)
             if self.json:
                 record = {
                     "id": stored["id"],
@@ -73,6 +78,17 @@ class Search:
                 caption = next(iter(stored.get("captions") or ()), "") or ""
                 print(f"{score:.4f}  {stored['id']}  {caption[:CAPTION_WIDTH]}  [{words}]")
         return 0
+
+    def _open(self) -> tuple[Index, LexLIP | QueryLookup]:
+        if (self.model is None) == (self.lookup is None):
+            raise QueryError("give one of --model and --lookup")
+        if self.model is not None:
+            return open_both(self.index, self.model)
+        if self.lookup is None or self.image:
+            raise QueryError("a lookup knows words only; give --model to search with a picture")
+        index, lookup = Index.open(self.index), QueryLookup.load(self.lookup)
+        lookup.vocabulary.require_same(index.manifest.vocabulary_fingerprint, f"the index {self.index}")
+        return index, lookup
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class Explain:
         position = position_of(index, self.id, self.index)
         vector = encode_query(model, self.query, self.image, self.query_terms)
         said = vector if self.image else said_pieces(model.vocabulary, self.query)
-        shares = word_shares(index, position, fuse(vector, said, index.captions, self.captions), model)
+        shares = word_shares(index, position, fuse(vector, said, index.captions, self.captions), model.vocabulary)
         total = sum(share.contribution for share in shares)
         print(f"score {total:.4f} = sum of query weight x picture weight over {len(shares)} shared word(s)")
         for share in shares:
@@ -135,19 +151,19 @@ def open_both(index_folder: Location, model_folder: Path) -> tuple[Index, LexLIP
     return index, model
 
 
-def encode_query(model: LexLIP, query: str, image: bool, terms: int) -> LexiconVector:
-    """The vector of a text or of an image file.
+def encode_query(encoder: LexLIP | QueryLookup, query: str, image: bool, terms: int) -> LexiconVector:
+    """The vector of a text or, by a model, of an image file.
 
     Raises:
         DataError: no such file.
         QueryError: a text without any known word.
     """
-    if image:
+    if image and not isinstance(encoder, QueryLookup):
         if not Path(query).is_file():
             raise DataError(f"{query}: no such picture")
-        (vector,) = model.encode_image([Path(query).read_bytes()], top_terms=terms)
+        (vector,) = encoder.encode_image([Path(query).read_bytes()], top_terms=terms)
     else:
-        (vector,) = model.encode_text([query], top_terms=terms)
+        (vector,) = encoder.encode_text([query], top_terms=terms)
     if not len(vector):
         raise QueryError(f"{query!r} has no word with any weight; say it in other words")
     return vector
@@ -179,12 +195,12 @@ class WordShare:
         return f'"{self.word}"' if self.said else self.word
 
 
-def word_shares(index: Index, position: int, query: LexiconVector, model: LexLIP) -> list[WordShare]:
+def word_shares(index: Index, position: int, query: LexiconVector, vocabulary: Vocabulary) -> list[WordShare]:
     """The words that a document shares with a query, and what each adds to the score, largest first."""
     parts = index.contributions(position, query.terms, query.weights)
-    fields, terms = np.divmod(query.terms, len(model.vocabulary))
+    fields, terms = np.divmod(query.terms, len(vocabulary))
     return [
-        WordShare(model.vocabulary.term_of(int(terms[at])), float(parts[at]), bool(fields[at]))
+        WordShare(vocabulary.term_of(int(terms[at])), float(parts[at]), bool(fields[at]))
         for at in np.argsort(-parts, kind="stable")
         if parts[at] > 0
     ]

@@ -6,10 +6,19 @@ from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
 READ_TERMS = 10  # what a person looks at
+# Words that nearly every caption has and that say nothing of the picture; marks of punctuation are left out with them.
+LITTLE_WORDS = (
+    "a an and are as at be been being by for from has have he her him his in into is it its of off on or out over she "
+    "that the their them there these they this to up was were which while who with"
+)
 
 
 def top_terms_in_captions(
-    images: Sequence[LexiconVector], captions: Sequence[Sequence[str]], vocabulary: Vocabulary, count: int = READ_TERMS
+    images: Sequence[LexiconVector],
+    captions: Sequence[Sequence[str]],
+    vocabulary: Vocabulary,
+    count: int = READ_TERMS,
+    left_out: frozenset[int] = frozenset(),
 ) -> float:
     """Mean share of an image's `count` heaviest terms that occur in its own captions, in percent.
 
@@ -18,15 +27,27 @@ def top_terms_in_captions(
         captions: N lists of captions; images without captions or without terms are left out of the mean.
         vocabulary: the model's.
         count: how many terms to look at.
+        left_out: term ids that are passed over, as if images had no weight there.
     """
     shares = []
     for vector, texts in zip(images, captions, strict=True):
-        if not texts or not len(vector):
+        ranked = [int(term) for term in vector.terms[vector.heaviest(len(vector))] if int(term) not in left_out]
+        if not texts or not ranked:
             continue
         written = _written_terms(texts, vocabulary)
-        heaviest = vector.top(count).terms
-        shares.append(sum(int(term) in written for term in heaviest) / len(heaviest))
+        heaviest = ranked[:count]
+        shares.append(sum(term in written for term in heaviest) / len(heaviest))
     return round(100.0 * sum(shares) / max(len(shares), 1), 2)
+
+
+def little_terms(vocabulary: Vocabulary) -> frozenset[int]:
+    """Ids of the terms that say nothing of a picture: `LITTLE_WORDS`, and what holds no letter or digit."""
+    little = set(LITTLE_WORDS.split())
+    return frozenset(
+        number
+        for number, term in enumerate(vocabulary.terms)
+        if term in little or not any(sign.isalnum() for sign in term)
+    )
 
 
 def readable_terms(vector: LexiconVector, captions: Sequence[str], vocabulary: Vocabulary) -> str:

@@ -19,6 +19,7 @@ from lexlip.tables import LexiconVector
 
 if TYPE_CHECKING:
     from lexlip.evaluation.caption_fusion import CaptionFusion
+    from lexlip.evaluation.query_encoding import QueryEncoding
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class RetrievalEvaluation:
         terms: mean terms per vector; None for a dense model.
         top_terms_in_captions: share of the ten heaviest terms of an image that occur in its own captions, in percent;
             None for a dense model.
+        telling_terms_in_captions: the same of the ten heaviest that say something: without "a", "the" and punctuation.
         lookup: the same images and captions with queries from a query lookup instead of the text tower.
+        query_encoding: what making a query's vector takes by either, one text at a time; with `lookup`.
         fusion: text to image with the other captions of every image indexed too.
     """
 
@@ -53,7 +56,9 @@ class RetrievalEvaluation:
     captions: int
     terms: TermCounts | None = None
     top_terms_in_captions: float | None = None
+    telling_terms_in_captions: float | None = None
     lookup: RetrievalEvaluation | None = None
+    query_encoding: QueryEncoding | None = None
     fusion: CaptionFusion | None = None
 
     def to_json(self) -> dict:
@@ -71,8 +76,11 @@ class RetrievalEvaluation:
             record["terms"] = self.terms.to_json()
         if self.top_terms_in_captions is not None:
             record["top_terms_in_captions"] = self.top_terms_in_captions
+            record["telling_terms_in_captions"] = self.telling_terms_in_captions
         if self.lookup is not None:
             record["lookup"] = self.lookup.to_json()
+        if self.query_encoding is not None:
+            record["query_encoding"] = self.query_encoding.to_json()
         if self.fusion is not None:
             record["fusion"] = self.fusion.to_json()
         return record

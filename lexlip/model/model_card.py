@@ -150,4 +150,6 @@ def _results(evaluation: Mapping[str, Any] | None) -> str:
         lines += [
             f"Of the ten heaviest terms of a picture {evaluation['top_terms_in_captions']} % occur in its captions."
         ]
+    if "telling_terms_in_captions" in evaluation:
+        lines += [f"Of the ten heaviest without little words {evaluation['telling_terms_in_captions']} % do."]
     return "\n".join(lines)

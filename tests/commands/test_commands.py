@@ -15,6 +15,7 @@ from lexlip.commands.sizing import FULL_MEASUREMENT, MEASURED, Size, bytes_per_p
 from lexlip.index import BuildSettings, Index, build_shard, publish
 from lexlip.index.drift import measure_drift
 from lexlip.index.health import measure_health
+from lexlip.model.query_lookup import QueryLookup
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -91,6 +92,24 @@ def test_a_picture_finds_itself_and_says_by_which_words(run: Callable, index_fol
 def test_words_find_pictures(run: Callable, index_folder: Path, tiny_lexlip: Path) -> None:
     status, lines = run("search", "a red boat", "--index", index_folder, "--model", tiny_lexlip, "--k", 3)
     assert (status, len(lines)) == (0, 3)
+
+
+def test_words_are_looked_up_without_the_model(
+    run: Callable, index_folder: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    weights = np.ones(len(vocabulary), np.float32)
+    weights[list(vocabulary.special_ids)] = 0
+    QueryLookup(vocabulary, weights).save(tmp_path / "lookup")
+    places = ["--index", index_folder, "--lookup", tmp_path / "lookup"]
+    status, lines = run("search", "red boat", "--k", 3, "--json", *places)
+    assert status == 0
+    assert {word for line in lines for word in json.loads(line)["words"]} <= {"red", "boat"}
+    status, lines = run("search", "x.jpg", "--image", *places)
+    assert (status, len(lines)) == (2, 1)
+    assert "a lookup knows words only; give --model to search with a picture" in lines[0]
+    status, lines = run("search", "red boat", "--index", index_folder)
+    assert (status, len(lines)) == (2, 1)
+    assert "give one of --model and --lookup" in lines[0]
 
 
 def test_captions_have_their_share_and_are_told_apart(

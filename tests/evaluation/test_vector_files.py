@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexlip.errors import DataError
-from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
+from lexlip.evaluation.lexicon import little_terms, readable_terms, top_terms_in_captions
 from lexlip.evaluation.vector_files import read_dense_vectors, read_lexicon_vectors
 from lexlip.tables import DENSE_VECTOR_SCHEMA, LEXICON_VECTOR_SCHEMA, LexiconVector
 from lexlip.vocabulary import Vocabulary
@@ -52,3 +52,13 @@ def test_share_of_top_terms_that_occur_in_the_captions() -> None:
     # Of the two heaviest terms, dog and cat, the captions have only dog.
     assert top_terms_in_captions([vector, vector], [["A dog.", "a red dog"], []], vocabulary, count=2) == 50.0
     assert readable_terms(vector, ["A dog.", "a red dog"], vocabulary) == "DOG cat RED"
+
+
+def test_little_words_can_be_passed_over() -> None:
+    vocabulary = Vocabulary(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", ".", "dog", "cat"))
+    little = little_terms(vocabulary)
+    assert {vocabulary.term_of(term) for term in little if not vocabulary.term_of(term).startswith("[")} == {"the", "."}
+    vector = LexiconVector(np.array([5, 6, 7, 8], np.int32), np.array([0.9, 0.8, 0.2, 0.1], np.float32))
+    said = [["The dog."]]
+    assert top_terms_in_captions([vector], said, vocabulary, count=2) == 100.0
+    assert top_terms_in_captions([vector], said, vocabulary, count=2, left_out=little) == 50.0

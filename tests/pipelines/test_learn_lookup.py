@@ -35,7 +35,11 @@ def test_it_is_learned_saved_and_measured_beside_the_text_tower(
     expected = evaluate_sparse(list(pairs.images), queries, pairs.right)
     assert evaluation.lookup.text_to_image == expected.text_to_image
     assert evaluation.lookup.image_to_text == expected.image_to_text
-    assert evaluation.to_json()["lookup"]["captions"] == evaluation.captions == 200
+    record = evaluation.to_json()
+    assert record["lookup"]["captions"] == evaluation.captions == 200
+    speed = record["query_encoding"]
+    assert speed["texts"] == 200
+    assert speed["tower_over_lookup"] == pytest.approx(speed["tower_p50_us"] / speed["lookup_p50_us"], abs=0.06)
 
 
 def test_a_model_without_terms_or_with_others_is_refused(

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,11 +33,13 @@ from lexlip.index import (
     measure_captions,
     publish,
 )
+from lexlip.model.query_lookup import QueryLookup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from lexlip.model.lexlip import LexLIP
+    from serve.settings import ServeSettings
 
 SHARDS = 4
 TERMS_OF_AN_IMAGE = 24
@@ -159,30 +163,28 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def service_url(served_corpus: ServedCorpus) -> Iterator[str]:
+@contextmanager
+def serving(settings: ServeSettings) -> Iterator[str]:
     """Where the gateway answers, with all deployments of the graph as threads of this process (Serve's local mode)."""
     from ray import serve
 
     from serve.encoders import ImageEncoder, TextEncoder
     from serve.gateway import Gateway
-    from serve.settings import ServeSettings
     from serve.shards import ShardReplica
-
-    settings = ServeSettings.from_arguments(arguments_of(served_corpus)).located()
 
     def deploy(name: str, kind: type, *arguments: object) -> object:
         return serve.run(
             serve.deployment(kind, name=name).bind(settings, *arguments), name=name, _local_testing_mode=True
         )
 
-    encoders = [deploy("text", TextEncoder), deploy("image", ImageEncoder)]
+    texts = None if settings.lookup else deploy("text", TextEncoder)
+    images = deploy("image", ImageEncoder)
     shards = [deploy(f"shard-{group}", ShardReplica, group, 2) for group in range(2)]
     port, stopping = free_port(), threading.Event()
 
     async def answer_http() -> None:
         gateway = Gateway.__new__(Gateway)
-        await gateway.__init__(settings, None, *encoders, *shards)
+        await gateway.__init__(settings, None, texts, images, *shards)
         server = uvicorn.Server(
             uvicorn.Config(gateway.__serve_build_asgi_app__(), host="127.0.0.1", port=port, log_level="error")
         )
@@ -199,6 +201,30 @@ def service_url(served_corpus: ServedCorpus) -> Iterator[str]:
     yield url
     stopping.set()
     thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def service_url(served_corpus: ServedCorpus) -> Iterator[str]:
+    """Where a service over the corpus answers."""
+    from serve.settings import ServeSettings
+
+    with serving(ServeSettings.from_arguments(arguments_of(served_corpus)).located()) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def looked_up_url(served_corpus: ServedCorpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the same answers without a text encoder: every term of a text weighs the same."""
+    from serve.settings import ServeSettings
+
+    vocabulary = served_corpus.model.vocabulary
+    weights = np.ones(len(vocabulary), np.float32)
+    weights[list(vocabulary.special_ids)] = 0
+    folder = tmp_path_factory.mktemp("lookup")
+    QueryLookup(vocabulary, weights).save(folder)
+    arguments = arguments_of(served_corpus) | {"lookup": str(folder)}
+    with serving(ServeSettings.from_arguments(arguments).located()) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

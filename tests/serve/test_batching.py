@@ -13,7 +13,7 @@ from lexlip.tables import LexiconVector
 from serve.batching import Batcher
 from serve.clock import StageClock
 from serve.encoders import Encoded, encode_each
-from serve.encoding import Encoding, UnavailableError
+from serve.encoding import EncodedTexts, UnavailableError
 
 
 def test_items_that_arrive_while_a_batch_runs_make_the_next_one() -> None:
@@ -98,7 +98,7 @@ def test_what_the_encoder_cannot_do_now_is_not_called_a_bad_query() -> None:
 
     def ask(outcome: Encoded) -> None:
         handle = Handle(outcome)
-        asyncio.run(Encoding(handle, handle, deadline_s=1.0, remembered=1).text("dog", StageClock()))
+        asyncio.run(EncodedTexts(handle, deadline_s=1.0, remembered=1).vector("dog", StageClock()))
 
     with pytest.raises(UnavailableError, match="out of memory"):
         ask(Encoded(problem="out of memory", failed=True))

@@ -53,6 +53,22 @@ def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: Served
         assert found[0] == found[1] == found[2]
 
 
+def test_texts_are_looked_up_where_there_is_no_text_encoder(looked_up_url: str, served_corpus: ServedCorpus) -> None:
+    with httpx.Client(base_url=looked_up_url, timeout=30) as client:
+        answer = client.get("/search", params={"q": QUERY, "k": 6}).json()
+        ready = client.get("/readyz")
+        unknown = client.get("/search", params={"q": "\u4e00"}).json()
+    assert "forward" not in answer["took_ms"]
+    weights = {term["term"]: term["weight"] for term in answer["query"]["terms"]}
+    assert {"red", "beach"} <= set(weights)
+    assert len(set(weights.values())) == 1
+    terms = sorted(served_corpus.model.vocabulary.id_of(term) for term in weights)
+    vector = LexiconVector(np.array(terms, np.int32), np.full(len(terms), next(iter(weights.values())), np.float32))
+    assert found_hits(answer) == expected_hits(served_corpus, vector, 6)
+    assert ready.json()["status"] == "ready"
+    assert unknown["hits"] == []
+
+
 def test_a_forward_pass_is_a_stage_of_texts_that_are_not_remembered(client: httpx.Client) -> None:
     first, again = (
         client.get("/search", params={"q": "a text never asked before"}).json()["took_ms"] for _ in range(2)

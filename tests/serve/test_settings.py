@@ -42,6 +42,12 @@ def test_a_missing_index_of_ones_own_is_named(tmp_path: Path) -> None:
         lexlip({"index": str(tmp_path)})
 
 
+def test_a_missing_lookup_is_named(served_corpus: ServedCorpus, tmp_path: Path) -> None:
+    places = {"index": str(served_corpus.folder), "model": str(served_corpus.model_folder)}
+    with pytest.raises(SettingsError, match=r"no query_lookup\.safetensors there; pipelines/learn_lookup\.py"):
+        lexlip(places | {"lookup": str(tmp_path)})
+
+
 def test_building_the_graph_compiles_what_its_replicas_will_need(served_corpus: ServedCorpus) -> None:
     program = (
         "from lexlip.index.answering import answer_queries\n"
