@@ -20,12 +20,13 @@ import tyro
 from lexlip.errors import ModelError
 from lexlip.evaluation.caption_fusion import evaluate_fusion
 from lexlip.evaluation.classification import TEMPLATES, ClassificationEvaluation
-from lexlip.evaluation.lexicon import little_terms, readable_terms, top_terms_in_captions
+from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
 from lexlip.evaluation.query_encoding import time_query_encoding
 from lexlip.evaluation.recall import best_answers
 from lexlip.evaluation.retrieval import RetrievalEvaluation, evaluate_dense, evaluate_sparse
 from lexlip.evaluation.similarity import least_score, scores_of
 from lexlip.evaluation.trec_files import judgement_lines, run_lines
+from lexlip.little_words import little_terms
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.query_lookup import QueryLookup
 from lexlip.model.saving import load_model

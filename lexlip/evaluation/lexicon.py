@@ -6,11 +6,6 @@ from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
 READ_TERMS = 10  # what a person looks at
-# Words that nearly every caption has and that say nothing of the picture; marks of punctuation are left out with them.
-LITTLE_WORDS = (
-    "a an and are as at be been being by for from has have he her him his in into is it its of off on or out over she "
-    "that the their them there these they this to up was were which while who with"
-)
 
 
 def top_terms_in_captions(
@@ -38,16 +33,6 @@ def top_terms_in_captions(
         heaviest = ranked[:count]
         shares.append(sum(term in written for term in heaviest) / len(heaviest))
     return round(100.0 * sum(shares) / max(len(shares), 1), 2)
-
-
-def little_terms(vocabulary: Vocabulary) -> frozenset[int]:
-    """Ids of the terms that say nothing of a picture: `LITTLE_WORDS`, and what holds no letter or digit."""
-    little = set(LITTLE_WORDS.split())
-    return frozenset(
-        number
-        for number, term in enumerate(vocabulary.terms)
-        if term in little or not any(sign.isalnum() for sign in term)
-    )
 
 
 def readable_terms(vector: LexiconVector, captions: Sequence[str], vocabulary: Vocabulary) -> str:

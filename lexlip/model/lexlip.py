@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
+from lexlip.little_words import little_terms
 from lexlip.model.decoder import BottleneckDecoder
 from lexlip.model.image_tower import ImageTower
 from lexlip.model.inference import by_length, image_pixels, in_batches, sparse_rows
@@ -45,6 +46,7 @@ class LexLIP(TwoTowers):
 
     kind = "lexlip"
     special_V: Tensor
+    little_V: Tensor
 
     def __init__(
         self,
@@ -73,6 +75,9 @@ class LexLIP(TwoTowers):
         special_V = torch.zeros(len(vocabulary), dtype=torch.bool)
         special_V[list(vocabulary.special_ids)] = True
         self.register_buffer("special_V", special_V, persistent=False)
+        little_V = torch.zeros(len(vocabulary), dtype=torch.bool)
+        little_V[sorted(little_terms(vocabulary))] = True
+        self.register_buffer("little_V", little_V, persistent=False)
 
     def start_image_head_from_text_head(self) -> None:
         """Copies the text head's present weights, for example after a trained transform was loaded into it."""

@@ -9,28 +9,29 @@ learning, of both sides, it keeps heads from taking rare near-synonyms for codes
 explain nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from lexlip.objectives.views import Views
+from lexlip.settings_text import ADDED_LATER
 
 LEAST_LOG_SHARE = -100.0  # far below what any word of a caption gets
 
 
-def caption_terms(token_ids_BL: Tensor, captions: int, special_V: Tensor) -> Tensor:
+def caption_terms(token_ids_BL: Tensor, captions: int, left_out_V: Tensor) -> Tensor:
     """[N, V] rows of sum 1: share of each term in the captions of each image, weighted by its rarity in the batch.
 
     Args:
         token_ids_BL: captions, `captions` of an image in a row.
         captions: C.
-        special_V: True at terms that are no words.
+        left_out_V: True at terms that have no share.
     """
-    rows, vocabulary = token_ids_BL.shape[0], special_V.shape[0]
+    rows, vocabulary = token_ids_BL.shape[0], left_out_V.shape[0]
     present_BV = torch.zeros(rows, vocabulary, device=token_ids_BL.device)
     present_BV.scatter_(1, token_ids_BL, 1.0)
-    present_BV.masked_fill_(special_V, 0.0)
+    present_BV.masked_fill_(left_out_V, 0.0)
     frequency_V = present_BV.sum(dim=0)
     rarity_V = torch.log1p(rows / frequency_V.clamp(min=1.0))
     counts_NV = present_BV.view(-1, captions, vocabulary).sum(dim=1) * rarity_V
@@ -68,15 +69,19 @@ class SaidWords:
         weight: of each side's cross-entropy when the phase begins. Words are learned faster than matching.
         last_weight: at its end, reached in a straight line: less, so that sparsity and matching decide in the end.
         scale: multiplies the pooled logits before the softmax; gentler than where words are all there is to learn.
+        telling: leave little words and punctuation out of targets and softmax. Every caption has them, so a picture
+            would name them too, in places that words need which tell it from others.
     """
 
     weight: float = 1.0
     last_weight: float = 0.2
     scale: float = 1.0
+    telling: bool = field(default=False, metadata=ADDED_LATER)
 
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"image_words": scalar, "text_words": scalar}."""
-        batch, special_V = views.batch, views.lexicon_model.special_V
+        batch, model = views.batch, views.lexicon_model
+        left_out_V = model.special_V | model.little_V if self.telling else model.special_V
         weight = self.weight + views.progress * (self.last_weight - self.weight)
         sides = {
             "image_words": (views.image_pooled_NV, batch.captions_per_image),
@@ -84,23 +89,23 @@ class SaidWords:
         }
         parts = {}
         for name, (pooled_RV, captions_each) in sides.items():
-            target_RV = caption_terms(batch.token_ids_BL, captions_each, special_V)
+            target_RV = caption_terms(batch.token_ids_BL, captions_each, left_out_V)
             absent_RV = (pooled_RV <= 0) & (target_RV == 0)
             learning_RV = torch.where(absent_RV, pooled_RV.detach(), pooled_RV)
-            parts[name] = weight * words_loss(learning_RV, target_RV, special_V, self.scale)
+            parts[name] = weight * words_loss(learning_RV, target_RV, left_out_V, self.scale)
         return parts
 
 
-def words_loss(pooled_RV: Tensor, target_RV: Tensor, special_V: Tensor, scale: float) -> Tensor:
+def words_loss(pooled_RV: Tensor, target_RV: Tensor, left_out_V: Tensor, scale: float) -> Tensor:
     """Mean over rows of the cross-entropy between a target and the softmax of scaled pooled logits.
 
     Args:
         pooled_RV: of images or captions.
         target_RV: rows of sum 1, or 0 where there is nothing to learn.
-        special_V: True at terms that are no words, which take no part.
+        left_out_V: True at terms that take no part.
         scale: multiplies the pooled logits.
     """
-    words_RV = pooled_RV.float().masked_fill(special_V, torch.finfo(torch.float32).min)
-    # Special terms have no share in a target, and zero times minus infinity would not be zero.
+    words_RV = pooled_RV.float().masked_fill(left_out_V, torch.finfo(torch.float32).min)
+    # They have no share in a target, and zero times minus infinity would not be zero.
     log_shares_RV = torch.log_softmax(scale * words_RV, dim=1).clamp(min=LEAST_LOG_SHARE)
     return -(target_RV * log_shares_RV).sum(dim=1).mean()

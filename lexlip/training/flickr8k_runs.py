@@ -133,7 +133,7 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
             Flops(0.02),
             CutContrastive(weight=1.5),
             Distillation(cut_weight=1.5),
-            SaidWords(),
+            SaidWords(telling=True),
         ),
         epochs=8,
         token_dropout=TokenDropout(),

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexlip.errors import DataError
-from lexlip.evaluation.lexicon import little_terms, readable_terms, top_terms_in_captions
+from lexlip.evaluation.lexicon import readable_terms, top_terms_in_captions
 from lexlip.evaluation.vector_files import read_dense_vectors, read_lexicon_vectors
+from lexlip.little_words import little_terms
 from lexlip.tables import DENSE_VECTOR_SCHEMA, LEXICON_VECTOR_SCHEMA, LexiconVector
 from lexlip.vocabulary import Vocabulary
 

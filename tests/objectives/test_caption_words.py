@@ -65,6 +65,17 @@ def test_only_terms_that_are_shown_or_said_learn_from_said_words(lexlip: LexLIP,
     assert (pooled.grad[said] != 0).all()
 
 
+def test_little_words_take_no_part_where_words_are_to_tell_something(lexlip: LexLIP, batch: Batch) -> None:
+    """As if the vocabulary ended before them."""
+    lexlip.little_V.zero_()
+    lexlip.little_V[lexlip.vocabulary.ordinary_ids[::2]] = True
+    parts = SaidWords(telling=True)(Views(lexlip, batch, 0.0))
+    counted = torch.tensor(lexlip.vocabulary.ordinary_ids[1::2], dtype=torch.int64)
+    pooled = lexlip.pool_image(batch.pixels_N3SS)[:, counted]
+    target = caption_terms(batch.token_ids_BL, 2, lexlip.special_V | lexlip.little_V)[:, counted]
+    torch.testing.assert_close(parts["image_words"], torch.nn.functional.cross_entropy(pooled, target))
+
+
 def test_said_words_come_forward(lexlip: LexLIP, batch: Batch) -> None:
     """A few steps on both heads, by the objective alone."""
     optimiser = torch.optim.Adam([*lexlip.text_head.parameters(), *lexlip.image_head.parameters()], lr=1e-2)

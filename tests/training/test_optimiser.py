@@ -9,6 +9,7 @@ import torch
 
 from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.objectives.caption_words import SaidWords
 from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.settings_text import settings_text
 from lexlip.training.optimiser import make_optimiser, make_schedule
@@ -86,6 +87,8 @@ def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() ->
     assert replace(run, start_from="somewhere").fingerprint == run.fingerprint  # that model has its own
     assert replace(run, towers_of_teacher=True).fingerprint != run.fingerprint
     assert replace(run, model=replace(run.model, tied_text_head=False)).fingerprint != run.fingerprint
+    assert settings_text(SaidWords(telling=True)) == repr(SaidWords(telling=True))
+    assert settings_text(SaidWords()) == repr(SaidWords()).replace(", telling=False", "")
     changes: list[dict[str, Any]] = [
         {"rows_at_once": 8},
         {"checkpoint_activations": True},
