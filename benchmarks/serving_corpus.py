@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexlip.index import BuildSettings, build_shard, publish
-from lexlip.index.manifest import Manifest, read_manifest
+from lexlip.index.manifest import ShardEntry
 from lexlip.vocabulary import Vocabulary
 
 TOPICS = 400
@@ -17,6 +19,7 @@ TERMS_OF_A_TOPIC = 60
 TERMS_OF_A_DOCUMENT = 32
 IMAGE_SIZE = 64
 SEED = 11
+CONTENTS = ("first", "second")
 
 
 def make_model(folder: Path) -> Path:
@@ -46,46 +49,57 @@ def queries() -> list[str]:
     return [make_scene(SEED + 1, place, SceneSettings(16)).captions[0] for place in range(200)]
 
 
-def make_index(folder: Path, model: Path, documents: int, shards: int) -> Manifest:
-    """An index of synthetic documents: each of one topic, with normalised, falling weights."""
-    import json
+@dataclass(frozen=True)
+class ServedIndex:
+    """A folder whose published index can be replaced by another of as many documents, and back.
 
-    vocabulary = Vocabulary.load(model)
-    if not (folder / "index.json").is_file():
-        rng = np.random.default_rng(SEED)
-        terms = np.array([term for term in range(len(vocabulary)) if term not in vocabulary.special_ids])
-        topics = np.array([rng.choice(terms, TERMS_OF_A_TOPIC, replace=False) for _ in range(TOPICS)])
-        rows = -(-documents // shards)
-        entries = []
-        for shard in range(shards):
-            part = folder.parent / f"vectors-{shard}.parquet"
-            pq.write_table(_documents(rng, topics, shard * rows, min(rows, documents - shard * rows)), part)
-            entries.append(build_shard([part], folder, shard, BuildSettings(), vocabulary_terms=len(vocabulary)))
-        fingerprint = json.loads((model / "config.json").read_text())["fingerprint"]
-        publish(
-            folder,
-            entries,
+    Attributes:
+        folder: of the index.
+        contents: shards of each content, by the name that the ids of its documents begin with.
+        model: folder of the model.
+    """
+
+    folder: Path
+    contents: dict[str, tuple[ShardEntry, ...]]
+    model: Path
+
+    def publish(self, content: str) -> int:
+        """Publishes one of the contents as the next generation; its number."""
+        vocabulary = Vocabulary.load(self.model)
+        return publish(
+            self.folder,
+            self.contents[content],
             vocabulary_fingerprint=vocabulary.fingerprint,
-            model_fingerprint=fingerprint,
+            model_fingerprint=json.loads((self.model / "config.json").read_text())["fingerprint"],
             settings=BuildSettings(),
             vocabulary_terms=len(vocabulary),
-        )
-    return read_manifest(folder)
+        ).generation
 
 
-def publish_again(folder: Path, manifest: Manifest) -> int:
-    """The same shards as the next generation; its number."""
-    return publish(
-        folder,
-        manifest.shards,
-        vocabulary_fingerprint=manifest.vocabulary_fingerprint,
-        model_fingerprint=manifest.model_fingerprint,
-        settings=BuildSettings(),
-        vocabulary_terms=manifest.vocabulary_terms,
-    ).generation
+def make_index(folder: Path, model: Path, documents: int, shards: int) -> ServedIndex:
+    """An index of synthetic documents, each of one topic, with normalised, falling weights; the first content is on."""
+    vocabulary = Vocabulary.load(model)
+    rng = np.random.default_rng(SEED)
+    terms = np.array([term for term in range(len(vocabulary)) if term not in vocabulary.special_ids])
+    topics = np.array([rng.choice(terms, TERMS_OF_A_TOPIC, replace=False) for _ in range(TOPICS)])
+    rows = -(-documents // shards)
+    contents = {}
+    for number, content in enumerate(CONTENTS):
+        entries = []
+        for shard in range(shards):
+            part = folder.parent / f"{content}-{shard}.parquet"
+            if not part.is_file():
+                rng = np.random.default_rng((SEED, number, shard))
+                table = _documents(rng, topics, content, shard * rows, min(rows, documents - shard * rows))
+                pq.write_table(table, part)
+            entries.append(build_shard([part], folder, shard, BuildSettings(), vocabulary_terms=len(vocabulary)))
+        contents[content] = tuple(entries)
+    index = ServedIndex(folder, contents, model)
+    index.publish(CONTENTS[0])
+    return index
 
 
-def _documents(rng: np.random.Generator, topics: np.ndarray, first: int, count: int) -> pa.Table:
+def _documents(rng: np.random.Generator, topics: np.ndarray, content: str, first: int, count: int) -> pa.Table:
     chosen = topics[rng.integers(0, len(topics), count)]
     terms, weights = [], []
     for own in chosen:
@@ -95,7 +109,7 @@ def _documents(rng: np.random.Generator, topics: np.ndarray, first: int, count: 
         weights.append(raw / np.linalg.norm(raw))
     return pa.table(
         {
-            "id": [f"document-{number}" for number in range(first, first + count)],
+            "id": [f"{content}-{number}" for number in range(first, first + count)],
             "terms": pa.array(terms, pa.list_(pa.int32())),
             "weights": pa.array(weights, pa.list_(pa.float32())),
             "caption": [f"synthetic document {number}" for number in range(first, first + count)],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+
 import numpy as np
 from fastapi import FastAPI, Response
 
@@ -11,9 +14,49 @@ from serve.fanout import Outcome, Reply, ask_all
 from serve.schemas import CaptionFacts, Health, StatsAnswer
 from serve.service import SearchService
 
+LOOK_SECONDS = 1.0  # a probe may be told what was true so long ago
+
+
+@dataclass(frozen=True)
+class Look:
+    """What shards and encoders said of themselves; `problem` is the encoders'."""
+
+    shards: list[Reply]
+    problem: str | None
+
+
+class Watch:
+    """Asks shards and encoders how they are, at most once in `LOOK_SECONDS` however many ask for it.
+
+    Probes are answered at any load, so they must not become one.
+    """
+
+    def __init__(self, service: SearchService) -> None:
+        self._service = service
+        self._looking: asyncio.Task[Look] | None = None
+        self._began = 0.0
+
+    async def look(self) -> Look:
+        """The last look, or a new one."""
+        now = asyncio.get_running_loop().time()
+        if self._looking is None or (self._looking.done() and now - self._began >= LOOK_SECONDS):
+            self._looking, self._began = asyncio.create_task(self._ask()), now
+        return await asyncio.shield(self._looking)  # others wait for it too when this request is given up
+
+    async def _ask(self) -> Look:
+        service = self._service
+        deadline_s = service.settings.deadline_ms / 1000
+        shards = await ask_all(service.descriptions, (), deadline_s, service.metrics.retries.inc)
+        try:
+            await service.encoding.check()
+        except LexLIPError as error:
+            return Look(shards, str(error))
+        return Look(shards, None)
+
 
 def health_routes(api: FastAPI, service: SearchService) -> None:
     """Adds `/healthz`, `/readyz` and `/stats`."""
+    watch = Watch(service)
 
     @api.get("/healthz", response_model=Health, summary="Is the gateway alive?")
     async def healthz() -> Health:
@@ -26,14 +69,9 @@ def health_routes(api: FastAPI, service: SearchService) -> None:
         summary="Can a search be answered completely?",
     )
     async def readyz(response: Response) -> Health:
-        missing = [
-            group for group, reply in enumerate(await _describe_shards(service)) if reply.outcome is not Outcome.OK
-        ]
-        problem = f"shard deployment(s) {', '.join(map(str, missing))} do not answer." if missing else None
-        try:
-            await service.encoding.check()
-        except LexLIPError as error:
-            problem = str(error)
+        look = await watch.look()
+        missing = [group for group, reply in enumerate(look.shards) if reply.outcome is not Outcome.OK]
+        problem = f"shard deployment(s) {', '.join(map(str, missing))} do not answer." if missing else look.problem
         if problem:
             response.status_code = 503
         return Health(status="not ready" if problem else "ready", detail=problem)
@@ -42,7 +80,7 @@ def health_routes(api: FastAPI, service: SearchService) -> None:
     async def stats() -> StatsAnswer:
         corpus = service.keeper.current
         manifest = corpus.index.manifest
-        replies = await _describe_shards(service)
+        replies = (await watch.look()).shards
         return StatsAnswer(
             documents=manifest.documents,
             shards=len(manifest.shards),
@@ -69,8 +107,3 @@ def caption_facts(corpus: Corpus) -> CaptionFacts | None:
     return CaptionFacts(
         documents=statistics.documents, terms=used, mean_length=field.mean_length, k1=field.k1, b=field.b
     )
-
-
-async def _describe_shards(service: SearchService) -> list[Reply]:
-    deadline_s = service.settings.deadline_ms / 1000
-    return await ask_all(service.descriptions, (), deadline_s, service.metrics.retries.inc)

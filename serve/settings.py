@@ -39,7 +39,7 @@ class ServeSettings:
         threads: searches too long for the event loop that a shard replica runs at a time, and threads a search over
             several shards may use.
         cpus: CPUs reserved per replica with Ray's scheduler; below one because replicas mostly wait.
-        deadline_ms: how long a query waits for a shard before it answers without it.
+        deadline_ms: in which a query is answered, without the shards that have not by nine tenths of it.
         encode_deadline_ms: how long a query waits for its encoder before it is refused with 503.
         capacity: requests worked on at a time; more are refused at once with 503 and Retry-After.
         retry_after_s: what a refused client is told to wait.
