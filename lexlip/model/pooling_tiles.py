@@ -3,8 +3,8 @@
 Shapes: B rows, T tokens, D hidden width, V vocabulary, C terms in one tile, N tokens of a tile or places where gradient
 flows.
 
-Forward, one tile of logits exists at a time. Backward, the gradient of all logits is one sparse [B*T, V] matrix with at
-most one entry for each (row, term), and both gradients are a product with it.
+Forward, one tile of logits exists at a time. Backward, the gradient of all logits is a sparse [B*T, V] matrix with at
+most one entry for each (row, term), and both gradients are products with parts of it.
 """
 
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor
 TILE_ELEMENTS = 1024 * 1024
 TILE_TOKENS = 4096
 NO_TOKEN = -1
+# Places of a sparse gradient that exist at a time: their coordinates take six times as much memory as their values, and
+# a sparse product makes its result twice.
+ROUTED_PLACES = 32 * 1024
 
 
 def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -43,16 +46,31 @@ def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: 
 
 def hidden_gradient(grad_pooled_BV: Tensor, token_BV: Tensor, projection_VD: Tensor, tokens: int) -> Tensor:
     """[B, T, D]: the gradient of each token, summed over the terms whose maximum it attained."""
-    routed = _routed(grad_pooled_BV, token_BV, tokens)
-    product = torch.sparse.mm(routed, projection_VD.to(grad_pooled_BV.dtype))
-    return product.view(grad_pooled_BV.shape[0], tokens, projection_VD.shape[1])
+    rows, vocabulary = grad_pooled_BV.shape
+    projection_VD = projection_VD.to(grad_pooled_BV.dtype)
+    hidden_BTD = grad_pooled_BV.new_empty(rows, tokens, projection_VD.shape[1])
+    for part in _parts(rows, vocabulary):
+        routed = _routed(grad_pooled_BV[part], token_BV[part], tokens)
+        hidden_BTD[part] = torch.sparse.mm(routed, projection_VD).view_as(hidden_BTD[part])
+    return hidden_BTD
 
 
 def projection_gradient(grad_pooled_BV: Tensor, token_BV: Tensor, hidden_BTD: Tensor) -> Tensor:
     """[V, D]: the gradient of each term, summed over the rows' tokens that attained its maximum."""
     rows, tokens, width = hidden_BTD.shape
-    routed = _routed(grad_pooled_BV, token_BV, tokens)
-    return torch.sparse.mm(routed.t(), hidden_BTD.reshape(rows * tokens, width).to(grad_pooled_BV.dtype))
+    flat_ND = hidden_BTD.reshape(rows * tokens, width).to(grad_pooled_BV.dtype)
+    vocabulary = grad_pooled_BV.shape[1]
+    projection_VD = grad_pooled_BV.new_empty(vocabulary, width)
+    for part in _parts(vocabulary, rows):
+        routed = _routed(grad_pooled_BV[:, part], token_BV[:, part], tokens)
+        projection_VD[part] = torch.sparse.mm(routed.t(), flat_ND)
+    return projection_VD
+
+
+def _parts(count: int, places_each: int) -> list[slice]:
+    """Slices of `count` rows or terms with some `ROUTED_PLACES` places of gradient each."""
+    size = max(1, ROUTED_PLACES // max(1, places_each))
+    return [slice(start, min(count, start + size)) for start in range(0, count, size)]
 
 
 def _routed(grad_pooled_BV: Tensor, token_BV: Tensor, tokens: int) -> Tensor:
