@@ -111,9 +111,9 @@ def answer(make: Callable[[], dict[str, Any]]) -> None:
 
 
 def ratios(measured: dict[str, dict[str, float]]) -> dict[str, float | None]:
-    """Ours over theirs; None where theirs did not fit."""
+    """Ours over theirs; None where theirs did not fit or was not asked for."""
     result: dict[str, float | None] = {}
-    for rival in ("reference", "published"):
+    for rival in ("reference", "published", *({"compiled"} & set(measured))):
         for quantity, name in (("bytes", "peak_memory"), ("seconds", "time")):
             ours, theirs = (measured.get(who, {}).get(quantity) for who in ("ours", rival))
             result[f"{name}_vs_{rival}"] = round(ours / theirs, 4) if ours is not None and theirs else None

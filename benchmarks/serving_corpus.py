@@ -1,4 +1,9 @@
-"""A corpus to serve without training anything: a tiny model from scratch and topical documents over its vocabulary."""
+"""A corpus to serve without training anything: a tiny model from scratch and topical documents over its vocabulary.
+
+The vocabulary has as many terms as captions of photos use (Flickr8k: 8,566), most of them made up; those that queries
+say are among the most frequent. Terms are as unequal as words are. The heads begin with a bias, so that the words of a
+text stand out among the 64 terms that are searched, as trained heads make them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,9 @@ TERMS_OF_A_TOPIC = 60
 TERMS_OF_A_DOCUMENT = 32
 IMAGE_SIZE = 64
 SEED = 11
+VOCABULARY_TERMS = 8_000
+RANK_OFFSET = 10  # of Zipf's law as Mandelbrot has it: the most frequent words differ less than by rank alone
+INITIAL_BIAS = -0.5
 CONTENTS = ("first", "second")
 
 
@@ -26,6 +34,8 @@ def make_model(folder: Path) -> Path:
     """An untrained LexLIP model with towers as small as the demo's; a forward pass costs what a trained one's does."""
     if (folder / "config.json").is_file():
         return folder
+    import torch
+
     from lexlip.data.preprocessing import ImagePreprocessing
     from lexlip.data.scenes import SceneSettings, make_scene
     from lexlip.model.building import ModelSettings, build_lexlip
@@ -37,8 +47,12 @@ def make_model(folder: Path) -> Path:
         image=ImageTowerConfig("test_vit", image_size=IMAGE_SIZE),
         text=TextTowerConfig(width=128, layers=2, heads=4, intermediate=512),
         preprocessing=ImagePreprocessing(size=IMAGE_SIZE),
+        initial_bias=INITIAL_BIAS,
     )
-    build_lexlip(settings, Vocabulary.train(captions, 2000)).save_pretrained(folder)
+    said = Vocabulary.train(captions, VOCABULARY_TERMS).terms
+    made_up = tuple(f"thing{number}" for number in range(VOCABULARY_TERMS - len(said)))
+    torch.manual_seed(SEED)
+    build_lexlip(settings, Vocabulary((*said, *made_up))).save_pretrained(folder)
     return folder
 
 
@@ -80,8 +94,10 @@ def make_index(folder: Path, model: Path, documents: int, shards: int) -> Served
     """An index of synthetic documents, each of one topic, with normalised, falling weights; the first content is on."""
     vocabulary = Vocabulary.load(model)
     rng = np.random.default_rng(SEED)
-    terms = np.array([term for term in range(len(vocabulary)) if term not in vocabulary.special_ids])
-    topics = np.array([rng.choice(terms, TERMS_OF_A_TOPIC, replace=False) for _ in range(TOPICS)])
+    terms = vocabulary.ordinary_ids
+    frequency = 1 / (RANK_OFFSET + np.arange(len(terms)))
+    frequency /= frequency.sum()
+    topics = np.array([rng.choice(terms, TERMS_OF_A_TOPIC, replace=False, p=frequency) for _ in range(TOPICS)])
     rows = -(-documents // shards)
     contents = {}
     for number, content in enumerate(CONTENTS):

@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py --json benchmarks/results/train-step-cpu.json
     python benchmarks/train_step.py --settings.phase 2                       # momentum encoder and queues
+    python benchmarks/train_step.py --arrangements ours compiled             # is torch.compile worth it here?
     python benchmarks/train_step.py --settings.image-size 64 --settings.text-layers 1 --batches 2 --rounds 1   # a try
 
 A step is forward, backward, clipping and AdamW over towers, heads and decoder. Weights, optimiser state and queues are
@@ -37,7 +38,7 @@ from pipelines.memory_allocator import GLIBC_TUNABLES
 
 PATCH = 16  # pixels a side, for a guess at the tokens of an image
 # Tensors [N, T, V] and [B, L, V] that exist at the same time, for a guess at what fits.
-LARGE_TENSORS = {"ours": 0, "reference": 3, "published": 6}
+LARGE_TENSORS = {"ours": 0, "reference": 3, "published": 6, "compiled": 0}
 TOWER_BYTES_A_TOKEN = 2_000  # of activations, for each unit of width: twelve layers in single precision
 STATE_BYTES_A_WEIGHT = 16  # weight, gradient and two moments in single precision
 BASE_WEIGHTS = 260_000_000  # ViT-B, BERT-base, two projections, decoder
@@ -51,11 +52,13 @@ class Benchmark:
         settings: model and phase.
         batches: images a step, each with one caption.
         rounds: of timing.
+        arrangements: which of `step_arrangements`.
         threads: of tensor operations on a CPU.
         json: where to write the result.
     """
 
     settings: StepSettings = field(default_factory=StepSettings)
+    arrangements: tuple[str, ...] = ("ours", "reference", "published")
     batches: tuple[int, ...] = (8, 16, 32, 64, 128)
     rounds: int = 3
     threads: int = 2
@@ -79,9 +82,9 @@ def measure(benchmark: Benchmark, batch: int, device: str) -> dict[str, Any] | N
     Times are taken in one process with a model for each arrangement; where these do not fit together, each is timed in
     a process of its own, one after the other, and `interleaved` is false.
     """
-    guesses = {name: _guessed_bytes(benchmark.settings, batch, name, device) for name in ARRANGEMENTS}
+    guesses = {name: _guessed_bytes(benchmark.settings, batch, name, device) for name in benchmark.arrangements}
     fitting = [name for name, guess in guesses.items() if guess < memory_at_hand(device)]
-    left_out = sorted(set(ARRANGEMENTS) - set(fitting))
+    left_out = sorted(set(benchmark.arrangements) - set(fitting))
     if left_out:
         print(f"batch {batch}: {', '.join(left_out)} left out, too large for the memory at hand", flush=True)
     task = {

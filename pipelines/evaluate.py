@@ -8,6 +8,7 @@ Every caption has one right image; an image counts as found at the rank of its b
 vectors are compared in floating point, nothing quantised and no index between.
 """
 
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -231,7 +232,7 @@ def main() -> None:
                 text += f"{speed.lookup_p50_us:,.0f} us by the lookup (medians of {speed.texts} texts, one at a time)"
     print(text)
     if job.json is not None:
-        write_json(job.json, record)
+        write_json(job.json, record | {"command": " ".join(["python", *sys.argv])})
         print(f"evaluate: written to {job.json}")
 
 
