@@ -30,6 +30,8 @@ export async function ask(purpose, path, options = {}) {
   }
 }
 
+export const giveUp = (purpose) => running.get(purpose)?.abort();
+
 async function withKey(path, options) {
   const key = sessionStorage.getItem(KEY_SLOT);
   const headers = { ...options.headers, ...(key ? { "X-API-Key": key } : {}) };

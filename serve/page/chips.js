@@ -1,6 +1,6 @@
 // The query's lexicon as chips: drag or use the arrow keys to weigh a word, − to exclude it, × to remove it, + to add one.
 
-import { chip, state } from "./state.js";
+import { chip, heaviestOf, state } from "./state.js";
 import { hueOf, spoken } from "./words.js";
 
 const SHOWN = 14;
@@ -9,12 +9,14 @@ const STEP = 0.05;
 const HEADROOM = 1.5;
 const LEAST = 0.02;
 let expanded = false;
-let full = 1;
 
 // Called with every new query: the scale stays while its chips are moved.
-export function setScale(chips) {
-  const heaviest = Math.max(...chips.map(({ size, factor, sign }) => (sign > 0 ? size * factor : 0)), 0);
-  full = HEADROOM * (heaviest || 1);
+export function startScale() {
+  state.scale = heaviestOf(state.chips);
+  fold();
+}
+
+export function fold() {
   expanded = false;
 }
 
@@ -60,10 +62,12 @@ function refresh(element, one) {
   element.setAttribute("aria-valuetext", one.sign < 0 ? "excluded" : `${Math.round(100 * part)} percent`);
 }
 
-const partOf = (one) => Math.min(1, (one.size * one.factor) / full);
+const fullWeight = () => HEADROOM * state.scale;
+
+const partOf = (one) => Math.min(1, (one.size * one.factor) / fullWeight());
 
 function setPart(one, part) {
-  one.factor = (Math.min(1, Math.max(LEAST, part)) * full) / one.size;
+  one.factor = (Math.min(1, Math.max(LEAST, part)) * fullWeight()) / one.size;
 }
 
 function drag(event, element, one, onChange) {
@@ -122,7 +126,7 @@ export function addWord(word, onChange) {
   const excluded = wanted.startsWith("-") && !wanted.startsWith("##");
   const name = excluded ? wanted.slice(1).trim() : wanted;
   if (!name) return;
-  const added = chip(name, ((excluded ? -1 : 1) * full) / HEADROOM);
+  const added = chip(name, excluded ? -state.scale : state.scale);
   state.chips = [added, ...state.chips.filter((other) => other.word !== name)];
   onChange();
 }

@@ -1,10 +1,19 @@
 // Search as you type; everything a person can change is in the address.
 
-import { Problem, searchLike, searchPicture, searchTerms, searchText, stats } from "./api.js";
-import { addWord, drawChips, setScale } from "./chips.js";
+import { Problem, giveUp, searchLike, searchPicture, searchTerms, searchText, stats } from "./api.js";
+import { addWord, drawChips, fold, startScale } from "./chips.js";
 import { clearHeat, openDetail } from "./detail.js";
 import { drawGrid, walk } from "./grid.js";
-import { FIRST_PICTURES, MOST_PICTURES, chipsOf, fromAddress, hasPositive, state, termsOf, toAddress } from "./state.js";
+import {
+  FIRST_PICTURES,
+  MOST_PICTURES,
+  chipsOf,
+  fromAddress,
+  hasPositive,
+  state,
+  termsOf,
+  toAddress,
+} from "./state.js";
 import { spoken } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,26 +22,49 @@ const TYPING_PAUSE_MS = 90;
 const SLOW_MS = 150;
 let answer = null;
 let corpus = null;
+let slow = 0;
 
 async function search({ keepChips = false } = {}) {
   const ask = request();
-  if (!ask) return showStart();
-  const slow = setTimeout(() => document.body.classList.add("busy"), SLOW_MS);
+  if (!ask) {
+    giveUp("search");
+    stopWaiting();
+    return showStart();
+  }
   try {
-    answer = await ask();
+    answer = await newest(ask);
   } catch (problem) {
     showProblem(problem);
     return;
-  } finally {
-    clearTimeout(slow);
-    document.body.classList.remove("busy");
   }
-  if (!state.edited) {
-    state.chips = chipsOf(answer.query);
-    setScale(state.chips);
+  const chips = state.edited ? state.chips : chipsOf(answer.query);
+  // Chips on the page stay the ones that the query is made of: the next move of one must count.
+  const kept = keepChips && namesOf(chips) === namesOf(state.chips);
+  if (!state.edited && !kept) {
+    state.chips = chips;
+    startScale();
   }
-  show({ keepChips });
+  show({ keepChips: kept });
 }
+
+// An older search is given up: its answer never comes, so it could not end the waiting either.
+async function newest(ask) {
+  giveUp("search");
+  clearTimeout(slow);
+  slow = setTimeout(() => document.body.classList.add("busy"), SLOW_MS);
+  try {
+    return await ask();
+  } finally {
+    stopWaiting();
+  }
+}
+
+function stopWaiting() {
+  clearTimeout(slow);
+  document.body.classList.remove("busy");
+}
+
+const namesOf = (chips) => chips.map(({ word }) => word).join(" ");
 
 function request() {
   if (state.edited) {
@@ -44,7 +76,13 @@ function request() {
   return null;
 }
 
-const nothing = () => ({ hits: [], shards: { total: 0, ok: 0, timed_out: 0, failed: 0 }, query: { terms: [], words: [] }, generation: null, took_ms: { total: 0 } });
+const nothing = () => ({
+  hits: [],
+  shards: { total: 0, ok: 0, timed_out: 0, failed: 0 },
+  query: { terms: [], words: [] },
+  generation: null,
+  took_ms: { total: 0 },
+});
 
 function show({ keepChips = false } = {}) {
   if (!keepChips) drawChips($("chips"), changed);
@@ -55,7 +93,7 @@ function show({ keepChips = false } = {}) {
   const all = corpus ? ` of ${corpus.documents.toLocaleString("en")}` : "";
   $("status").textContent = hits.length ? `${subject}${hits.length}${all} pictures · ${took.total.toFixed(1)} ms · generation ${generation}` : "";
   const lost = shards.total - shards.ok;
-  warn(lost ? `${lost} of ${shards.total} shards did not answer, so pictures are missing here.` : "");
+  warn(lost ? `${lost} of ${shards.total} shards did not answer, so pictures may be missing here.` : "");
   $("more").hidden = hits.length < state.k || state.k >= MOST_PICTURES;
   showEmpty(hits.length ? null : emptyText());
   const opened = answer.hits.find(({ id }) => id === state.open);
@@ -63,14 +101,25 @@ function show({ keepChips = false } = {}) {
 }
 
 function emptyText() {
-  const excluded = state.chips.filter(({ sign }) => sign < 0).map(({ word }) => spoken(word));
+  const excluded = state.chips.filter(({ sign }) => sign < 0).map(({ word }) => spoken(word)).join(" or ");
   if (state.chips.length && !hasPositive(state.chips)) {
     return ["Only excluded words are left.", "Add a word that the pictures should show."];
   }
-  const hint = excluded.length
-    ? `Every picture that shares a word also shows ${excluded.join(" or ")}, which you excluded.`
-    : "The search found nothing to go by: it lists a picture only when it can name a word that both have. Try other words, or drop in a picture.";
+  const { ok, total } = answer.shards;
+  if (ok < total) return emptyTextOfSome(ok, excluded);
+  const hint = excluded
+    ? `Every picture that shares a word also shows ${excluded}, which you excluded.`
+    : "The search found nothing to go by: it lists a picture only when it can name a word that both have. " +
+      "Try other words, or drop in a picture.";
   return ["No image shares a word with this query.", hint];
+}
+
+// What the pictures of missing shards share with the query is not known.
+function emptyTextOfSome(ok, excluded) {
+  const later = "Shards that did not answer may hold some: search again in a moment.";
+  if (!ok) return ["No picture could be searched.", later];
+  const without = excluded && ` without showing ${excluded}, which you excluded`;
+  return [`No picture among those that could be searched shares a word with this query${without}.`, later];
 }
 
 function showEmpty(lines) {
@@ -158,19 +207,18 @@ const actions = {
 
 async function searchWithPicture(file) {
   if (!file) return;
-  document.body.classList.add("busy");
   try {
-    answer = await searchPicture(file, FIRST_PICTURES, state.captions);
+    answer = await newest(() => searchPicture(file, FIRST_PICTURES, state.captions));
   } catch (problem) {
     warn(problem.message);
     return;
   } finally {
-    document.body.classList.remove("busy");
     $("file").value = "";
   }
   // A picture does not fit into an address, but the words it says do.
-  Object.assign(state, { text: "", like: null, edited: true, open: null, k: FIRST_PICTURES, chips: chipsOf(answer.query) });
-  setScale(state.chips);
+  Object.assign(state, { text: "", like: null, edited: true, open: null, k: FIRST_PICTURES });
+  state.chips = chipsOf(answer.query);
+  startScale();
   $("words").value = "";
   remember(true);
   show();
@@ -199,6 +247,7 @@ function listen() {
   });
   $("more").addEventListener("click", () => {
     state.k = Math.min(MOST_PICTURES, state.k * 2);
+    remember(false);
     search({ keepChips: true });
   });
   $("detail").addEventListener("close", () => {
@@ -251,7 +300,7 @@ function listenToDrops() {
 
 function restore() {
   fromAddress(location.search);
-  setScale(state.chips);
+  fold();
   $("words").value = state.text;
   $("share").value = state.captions;
   if (!state.open && $("detail").open) $("detail").close();

@@ -1,10 +1,10 @@
-"""Pictures of the page for the README, taken from the served demo.
+"""Pictures of the page: of the tests' own service, or of the served demo for the README.
 
     make demo
     .venv/bin/serve run serve.app:lexlip &
     LEXLIP_DEMO_URL=http://127.0.0.1:8000 python -m pytest -n 0 tests/serve/test_screenshots.py
 
-They are written to docs/.
+Those of the demo are written to docs/, all others to pytest's folder for temporary files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 DEMO_URL = os.environ.get("LEXLIP_DEMO_URL")
 DOCS = Path(__file__).parents[2] / "docs"
 
-pytestmark = pytest.mark.skipif(DEMO_URL is None, reason="LEXLIP_DEMO_URL does not name a served demo")
+
+@pytest.fixture
+def pictured_url(request: pytest.FixtureRequest) -> str:
+    """The served demo when it is named; only else a service is started."""
+    return DEMO_URL or request.getfixturevalue("service_url")
+
+
+@pytest.fixture
+def pictures_folder(tmp_path: Path) -> Path:
+    """Where the pictures go."""
+    return DOCS if DEMO_URL else tmp_path
 
 
 def look_closer(page: Page) -> None:
@@ -46,11 +57,19 @@ def nothing_more(page: Page) -> None:
         ("page-phone", "/?q=two+green+trees", 390, 844, "light", nothing_more),
     ],
 )
-def test_the_page_over_the_demo(
-    browser: Browser, name: str, address: str, width: int, height: int, scheme: str, then: Callable[[Page], None]
+def test_the_page_is_pictured(
+    browser: Browser,
+    pictured_url: str,
+    pictures_folder: Path,
+    name: str,
+    address: str,
+    width: int,
+    height: int,
+    scheme: str,
+    then: Callable[[Page], None],
 ) -> None:
     context = browser.new_context(
-        base_url=DEMO_URL, viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        base_url=pictured_url, viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
     page = context.new_page()
     # The second visit shows what a search takes once everything has been read from disk.
@@ -59,8 +78,12 @@ def test_the_page_over_the_demo(
         page.locator(".card").first.wait_for()
         page.wait_for_load_state("networkidle")
     then(page)
-
-    assert page.locator(".card").count() >= 10
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.screenshot(path=DOCS / f"{name}.png")
+    cards, columns = page.locator(".card").count(), page.evaluate("document.documentElement.scrollWidth")
+    picture = pictures_folder / f"{name}.png"
+    page.screenshot(path=picture)
     context.close()
+
+    assert cards >= 10
+    assert columns <= width
+    with Image.open(picture) as opened:
+        assert (opened.format, opened.size) == ("PNG", (width, height))
