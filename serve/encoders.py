@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.errors import BadImage, ModelError
@@ -136,7 +137,14 @@ class ImageEncoder(_Encoder):
 
     def _pixels(self, data: bytes) -> np.ndarray:
         size = self._model.preprocessing.size
-        return self._model.preprocessing.pixels(decode_image(data, self._limits, at_least=size))
+        return self._model.preprocessing.pixels(self._decoded(data, at_least=size))
+
+    def _decoded(self, data: bytes, at_least: int | None = None) -> Image.Image:
+        started = time.perf_counter()
+        try:
+            return decode_image(data, self._limits, at_least)
+        finally:
+            self._metrics.decode.observe((time.perf_counter() - started) * 1000)
 
     async def encode(self, data: bytes) -> Encoded:
         """The vector of one picture (JPEG, PNG or WebP bytes), or why it cannot be decoded."""
@@ -157,6 +165,5 @@ class ImageEncoder(_Encoder):
             return None
 
     def _heat(self, data: bytes, terms: tuple[int, ...]) -> np.ndarray:
-        image = decode_image(data, self._limits)
-        heat = self._model.term_map(image, terms)
+        heat = self._model.term_map(self._decoded(data), terms)
         return heat / heat.max() if heat.max() > 0 else heat

@@ -49,11 +49,14 @@ async def ask_all(
         One reply per method, in the order of `methods`.
     """
     tasks = [asyncio.ensure_future(_call(method, arguments, on_retry)) for method in methods]
-    await asyncio.wait(tasks, timeout=deadline_s)
+    try:
+        await asyncio.wait(tasks, timeout=deadline_s)
+    finally:  # also when whoever asked went away; does nothing to those that are done
+        for task in tasks:
+            task.cancel()
     replies = []
     for number, task in enumerate(tasks):
         if not task.done():
-            task.cancel()
             replies.append(Reply(Outcome.TIMED_OUT))
         elif task.cancelled():
             replies.append(Reply(Outcome.FAILED))

@@ -34,6 +34,8 @@ from serve.shards import ShardAnswer, ShardQuery, places_of_groups
 
 # A request follows the index to newer generations this many times before the shards that moved on count as failed.
 GENERATION_TRIES = 5
+# The rest of it is for what comes before and after: encoding, merging, writing the answer.
+SHARDS_PART_OF_DEADLINE = 0.9
 SENDING_TURNS = 3  # of the event loop, in which a query goes out to the shards; what can wait is done after them
 
 
@@ -69,48 +71,48 @@ class SearchService:
 
     async def search_text(self, text: str, options: SearchOptions) -> SearchAnswer:
         """Pictures for words."""
-        clock = StageClock()
-        vector = await self.encoding.text(text, clock)
-        query = query_of_vector(self.vocabulary, vector, text)
-        clock.lap("encode")
-        return await self._answer(query, options, clock, text=text)
+        with self.metrics.timed("search") as clock:
+            vector = await self.encoding.text(text, clock)
+            query = query_of_vector(self.vocabulary, vector, text)
+            clock.lap("encode")
+            return await self._answer(query, options, clock, text=text)
 
     async def search_image(self, data: bytes, options: SearchOptions) -> SearchAnswer:
         """Pictures like an uploaded one. Raises `BadImage` when it cannot be decoded."""
-        clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
-        clock.lap("encode")
-        return await self._answer(query, options, clock)
+        with self.metrics.timed("search") as clock:
+            query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
+            clock.lap("encode")
+            return await self._answer(query, options, clock)
 
     async def search_like(self, identifier: str, options: SearchOptions) -> SearchAnswer:
         """Pictures like one of the corpus, which is left out itself. Raises `UnknownImageError`."""
-        clock = StageClock()
-        corpus, position = self._find(identifier)
-        vector = await asyncio.to_thread(corpus.vector, position, self.settings.query_terms)
-        query = query_of_vector(self.vocabulary, vector)
-        clock.lap("encode")
-        return await self._answer(query, options, clock, image_id=identifier)
+        with self.metrics.timed("search") as clock:
+            corpus, position = self._find(identifier)
+            vector = await asyncio.to_thread(corpus.vector, position, self.settings.query_terms)
+            query = query_of_vector(self.vocabulary, vector)
+            clock.lap("encode")
+            return await self._answer(query, options, clock, image_id=identifier)
 
     async def search_terms(self, terms: dict[str, float], options: SearchOptions) -> SearchAnswer:
         """Pictures for weighted terms. Raises `QueryError` for words that the vocabulary lacks."""
-        clock = StageClock()
-        query = query_of_terms(self.vocabulary, terms)
-        clock.lap("encode")
-        return await self._answer(query, options, clock)
+        with self.metrics.timed("search") as clock:
+            query = query_of_terms(self.vocabulary, terms)
+            clock.lap("encode")
+            return await self._answer(query, options, clock)
 
     async def encode_text(self, text: str) -> EncodeAnswer:
         """The lexicon vector of a text."""
-        clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.text(text, clock), text)
-        clock.lap("encode")
-        return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
+        with self.metrics.timed("encode") as clock:
+            query = query_of_vector(self.vocabulary, await self.encoding.text(text, clock), text)
+            clock.lap("encode")
+            return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
 
     async def encode_image(self, data: bytes) -> EncodeAnswer:
         """The lexicon vector of an uploaded picture. Raises `BadImage`."""
-        clock = StageClock()
-        query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
-        clock.lap("encode")
-        return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
+        with self.metrics.timed("encode") as clock:
+            query = query_of_vector(self.vocabulary, await self.encoding.image(data, clock))
+            clock.lap("encode")
+            return EncodeAnswer(**self._echo(query), took_ms=clock.milliseconds())
 
     def thumbnail(self, identifier: str) -> tuple[bytes, str]:
         """The stored picture of a document and its media type. Raises `UnknownImageError`."""
@@ -124,16 +126,21 @@ class SearchService:
 
     async def words(self, identifier: str, count: int) -> WordsAnswer:
         """A picture's own heaviest terms. Raises `UnknownImageError`."""
-        corpus, position = self._find(identifier)
-        vector = await asyncio.to_thread(corpus.vector, position, count)
-        terms = self._terms(vector.terms.tolist(), vector.weights.tolist())
+        with self.metrics.timed("words") as clock:
+            corpus, position = self._find(identifier)
+            vector = await asyncio.to_thread(corpus.vector, position, count)
+            terms = self._terms(vector.terms.tolist(), vector.weights.tolist())
+            clock.lap("stored")
         return WordsAnswer.model_validate({"id": identifier, "terms": terms, "generation": corpus.number})
 
     async def heat(self, identifier: str, word: str) -> HeatAnswer:
         """Where on a picture a word comes from. Raises `UnknownImageError`, `QueryError`, `BadImage`."""
-        pieces = pieces_of(self.vocabulary, word)
-        data, _ = self.thumbnail(identifier)
-        heat = await self.encoding.heat(data, pieces)
+        with self.metrics.timed("heat") as clock:
+            pieces = pieces_of(self.vocabulary, word)
+            data, _ = self.thumbnail(identifier)
+            clock.lap("stored")
+            heat = await self.encoding.heat(data, pieces)
+            clock.lap("heat")
         row, column = divmod(int(heat.argmax()), heat.shape[1])
         return HeatAnswer(
             id=identifier,
@@ -178,9 +185,9 @@ class SearchService:
                     for share in explain_hit(query.words, parts)
                 ]
             clock.lap("explain")
-        took = clock.milliseconds()
-        self.metrics.observe_stages(took)
-        return SearchAnswer(query=echo, hits=hits, shards=counts, generation=corpus.number, took_ms=took)
+        return SearchAnswer(
+            query=echo, hits=hits, shards=counts, generation=corpus.number, took_ms=clock.milliseconds()
+        )
 
     async def _rank(
         self, query: Query, captions: float, filters: tuple[FieldFilter, ...], k: int, clock: StageClock
@@ -190,7 +197,8 @@ class SearchService:
         What words of captions weigh follows from a generation's statistics: all shards are asked the same.
         """
         unfused = query
-        deadline = asyncio.get_running_loop().time() + self.settings.deadline_ms / 1000
+        waited_ms = self.settings.deadline_ms * SHARDS_PART_OF_DEADLINE
+        deadline = asyncio.get_running_loop().time() + waited_ms / 1000
         for attempt in range(GENERATION_TRIES):
             corpus = self.keeper.current
             query = with_captions(unfused, corpus.captions, captions)
@@ -213,11 +221,11 @@ class SearchService:
             )
             replies = await ask_all(self._searches, (asked,), max(remaining, 0.0), self.metrics.retries.inc)
             answers = [reply.value for reply in replies if reply.outcome is Outcome.OK]
-            # The slowest shard's: the others were searched at the same time.
-            clock.elsewhere("engine", max((answer.engine_ms for answer in answers), default=0.0))
             problem = next((answer.problem for answer in answers if answer.problem), None)
             if problem:
                 raise QueryError(problem)
+            # The slowest shard's: the others were searched at the same time.
+            clock.elsewhere("engine", max((answer.engine_ms for answer in answers), default=0.0))
             moved_on = any(answer.ranking is None for answer in answers)
             if not moved_on or attempt == GENERATION_TRIES - 1:
                 break

@@ -57,7 +57,10 @@ async def parse_form(request: Request, body: bytes, model: type[Body]) -> tuple[
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    form = await Request(request.scope, replay).form(max_files=1, max_fields=MOST_FIELDS)
+    try:
+        form = await Request(request.scope, replay).form(max_files=1, max_fields=MOST_FIELDS)
+    except UnicodeError as error:  # of the charset that the client names: not all of Python's can decode a form
+        raise HTTPException(400, f"not text in the charset that it names: {error}.") from error
     try:
         image = form.get("image")
         if not isinstance(image, UploadFile):
@@ -69,11 +72,11 @@ async def parse_form(request: Request, body: bytes, model: type[Body]) -> tuple[
         if "filters" in options:
             options["filters"] = json.loads(str(options["filters"]))
         return await image.read(), model.model_validate(options)
-    except json.JSONDecodeError as error:
-        raise HTTPException(422, f"filters: not JSON: {error}.") from error
     except RecursionError as error:
         raise HTTPException(422, "filters: nested too deeply.") from error
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
+    except ValueError as error:  # no JSON, or a number of more digits than Python reads
+        raise HTTPException(422, f"filters: not JSON: {error}.") from error
     finally:
         await form.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lexlip.model.building import ModelSettings
 
 # Starting Ray takes long, and two of them are more than two cores can bear.
-FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py")
+FILES_WITH_RAY = ("tests/pipelines/", "tests/serve/test_on_ray.py", "tests/serve/test_metrics.py")
 # Tests that run only when asked for: marker -> (environment variable that asks, why not always).
 ASKED_FOR = {
     "slow": ("LEXLIP_SLOW_TESTS", "slow"),

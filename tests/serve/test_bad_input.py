@@ -7,7 +7,9 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,6 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from serve.encoders import DECODING_THREADS
 
 if TYPE_CHECKING:
     from conftest import ServedCorpus
@@ -32,14 +36,20 @@ def jpeg(side: int = 32) -> bytes:
     return data.getvalue()
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that declares any size in a few bytes, and then unpacks to nothing of the kind."""
+def png(width: int, height: int, packed: bytes, *, depth: int = 8, colour: int = 2, before: bytes = b"") -> bytes:
+    """A PNG that declares any size, whatever its packed pixels unpack to."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + before + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 2_000_000)) + chunk(b"IEND", b"")
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_texts(megabytes: int) -> bytes:
+    """Remarks inside a PNG that take a thousandth of what they unpack to."""
+    packed = zlib.compress(b"a" * 2**20)
+    return b"".join(png_chunk(b"zTXt", b"remark %d\0\0" % number + packed) for number in range(megabytes))
 
 
 def zip_bomb() -> bytes:
@@ -49,10 +59,14 @@ def zip_bomb() -> bytes:
     return data.getvalue()
 
 
+FEW_PIXELS = zlib.compress(b"\0" * 2_000_000)
 BOMBS = {
-    "larger than the pixel limit": png_header(60_000, 60_000),
-    "largest declarable": png_header(2**31 - 1, 2**31 - 1),
-    "no pixels": png_header(0, 10),
+    "larger than the pixel limit": png(60_000, 60_000, FEW_PIXELS),
+    "largest declarable": png(2**31 - 1, 2**31 - 1, FEW_PIXELS),
+    "no pixels": png(0, 10, FEW_PIXELS),
+    # Nothing is wrong with it but its size: Pillow alone would open it, and make 400 MB of its 12 KB.
+    "really larger than the pixel limit": png(10_000, 10_000, zlib.compress(bytes(1251 * 10_000)), depth=1, colour=0),
+    "more remarks than picture": png(8, 8, zlib.compress(bytes(25 * 8)), before=png_texts(70)),
     "truncated": jpeg()[:200],
     "head only": b"\xff\xd8\xff\xe0",
     "empty": b"",
@@ -169,6 +183,15 @@ def test_refusals_are_those_that_the_description_of_the_api_names(
         ("POST", "/search", {"data": {"k": "many"}, "files": {"image": jpeg()}}),
         ("POST", "/search", {"data": {"filters": "{"}, "files": {"image": jpeg()}}),
         ("POST", "/search", {"data": {"filters": "[" * 10_000}, "files": {"image": jpeg()}}),
+        ("POST", "/search", {"data": {"filters": '{"number": ' + "1" * 5000 + "}"}, "files": {"image": jpeg()}}),
+        (
+            "POST",
+            "/search",
+            {
+                "content": b'--x\r\nContent-Disposition: form-data; name="k"\r\n\r\n3\r\n--x--\r\n',
+                "headers": {"Content-Type": "multipart/form-data; boundary=x; charset=undefined"},
+            },
+        ),
         ("POST", "/encode", {"json": {"text": ""}}),
         ("GET", "/images/nobody", {}),
         ("GET", "/images/..%2F..%2F..%2Fetc%2Fpasswd", {}),
@@ -209,6 +232,42 @@ near_a_request = st.fixed_dictionaries(
 )
 
 
+words = st.sampled_from(["red", "two red cars", "##s", "[CLS]", "[UNK]", " "])
+counts = st.integers().map(str) | st.floats().map(str) | st.text(max_size=5) | st.just("9" * 5000)
+texts = st.text(max_size=20)
+near_a_form = st.fixed_dictionaries(
+    {},
+    optional={
+        "k": st.integers(-2, 250).map(str) | counts,
+        "explain": st.sampled_from(["true", "0", "on"]) | texts,
+        "require_complete": st.sampled_from(["true", "0", "on"]) | texts,
+        "captions": st.floats().map(str) | texts,
+        "filters": st.dictionaries(
+            st.sampled_from(["number", "captions", "id", "nothing"]), anything | st.just(10**400), max_size=2
+        ).map(json.dumps)
+        | anything.map(json.dumps)
+        | st.sampled_from(['{"number": ' + "1" * 5000 + "}", '{"number": 1e999}', '{"id": "\\ud800"}', "[" * 5000])
+        | texts,
+    },
+)
+# What a header can hold on its way: anything but control characters.
+header_values = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40
+).map(lambda value: value.strip().encode("latin-1"))
+FORM = (
+    b'--edge\r\nContent-Disposition: form-data; name="k"\r\n\r\n3\r\n'
+    b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n' + jpeg() + b"\r\n--edge--\r\n"
+)
+# Not all that Python can decode is an encoding of text, and not all encodings fail alike.
+charsets = st.sampled_from([b"undefined", b"punycode", b"idna", b"hex", b"utf-16", b"utf-7", b"unicode_escape"])
+content_types = st.one_of(
+    header_values,
+    header_values.map(lambda value: b"application/json;" + value),
+    header_values.map(lambda value: b"multipart/form-data; boundary=" + value),
+    (charsets | header_values).map(lambda value: b"multipart/form-data; boundary=edge; charset=" + value),
+)
+
+
 @QUICK
 @given(body=near_a_request | anything)
 def test_no_json_body_is_a_server_error(client: httpx.Client, body: object) -> None:
@@ -225,9 +284,94 @@ def test_no_text_and_no_id_is_a_server_error(client: httpx.Client, text: str, na
 
 
 @QUICK
+@given(
+    number=st.none() | st.integers(0, 39), name=st.text(max_size=30), term=st.text(max_size=120) | words, count=counts
+)
+def test_no_heat_and_no_words_of_any_picture_are_a_server_error(
+    client: httpx.Client, served_corpus: ServedCorpus, number: int | None, name: str, term: str, count: str
+) -> None:
+    identifier = quote(name if number is None else list(served_corpus.pictures)[number], safe="")
+    heat = client.get(f"/images/{identifier}/heat", params={"term": term})
+    assert heat.status_code in (200, *REFUSED), heat.text
+    shown = client.get(f"/images/{identifier}/words", params={"count": count})
+    assert shown.status_code in (200, *REFUSED), shown.text
+
+
+@QUICK
+@given(fields=near_a_form)
+def test_no_options_beside_a_picture_are_a_server_error(client: httpx.Client, fields: dict[str, str]) -> None:
+    answer = client.post("/search", files={"image": ("a.jpg", jpeg(), "image/jpeg")}, data=fields)
+    assert answer.status_code in (200, *REFUSED), answer.text
+
+
+@QUICK
+@given(headers=st.dictionaries(st.sampled_from(["Authorization", "X-API-Key", "If-None-Match"]), header_values))
+def test_no_headers_are_a_server_error(client: httpx.Client, served_corpus: ServedCorpus, headers: dict) -> None:
+    for path in ("/", "/search?q=dog", f"/images/{quote(served_corpus.odd_id, safe='')}", "/images/nobody"):
+        assert client.get(path, headers=headers).status_code in (200, *REFUSED)
+
+
+@QUICK
+@given(kind=content_types, body=st.sampled_from([FORM, b'{"text": "dog"}', b""]))
+def test_no_content_type_is_a_server_error(client: httpx.Client, kind: bytes, body: bytes) -> None:
+    for path in ("/search", "/encode"):
+        answer = client.post(path, content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (200, *REFUSED), (kind, answer.text)
+
+
+@QUICK
 @given(data=st.binary(max_size=300), cut=st.integers(0, 600), flip=st.integers(0, 600))
 def test_no_damaged_picture_is_a_server_error(client: httpx.Client, data: bytes, cut: int, flip: int) -> None:
     damaged = bytearray(jpeg()[:cut] + data)
     if flip < len(damaged):
         damaged[flip] ^= 0xFF
     assert client.post("/encode", files={"image": ("a.jpg", bytes(damaged))}).status_code in (200, *REFUSED)
+
+
+SENDERS = 8
+ROUNDS = 40
+# What the service may hold at most while it refuses all this, by the limits that conftest.py sets. The clients of the
+# test live in the same process: their copies of a body count too.
+COPIES_OF_A_BODY = 6  # the client's two, received parts, the whole, the form's file, the picture read from it
+COPIES_OF_PIXELS = 3  # decoded, converted, turned upright
+BYTES_OF_A_PIXEL = 4  # Pillow keeps RGB as RGBX
+REMARKS_OF_A_PNG = 64 * 2**20  # Pillow's own limit
+SLACK = 128 * 2**20  # threads, connections, and what the allocator keeps of all this
+MOST_MEMORY = (
+    SENDERS * COPIES_OF_A_BODY * 2**20
+    + DECODING_THREADS * (COPIES_OF_PIXELS * BYTES_OF_A_PIXEL * 1_000_000 + REMARKS_OF_A_PNG)
+    + SLACK
+)
+HUGE_BODY = 50 * 2**20
+
+
+def own_memory(kind: str) -> int:
+    """Resident bytes of this process, now (`VmRSS`) or at their highest (`VmHWM`)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(kind))
+    return int(line.split()[1]) * 1024
+
+
+def send_everything(url: str) -> None:
+    def huge_body() -> Iterator[bytes]:
+        for _ in range(HUGE_BODY // 2**16):
+            yield b"\xff" * 2**16
+
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    # A connection for each: one that is kept may be closed by a busy server just when it is used again.
+    with httpx.Client(base_url=url, timeout=120, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        for data in BOMBS.values():
+            client.post("/encode", files={"image": ("bomb.jpg", data)})
+        for headers in (form, form | {"Content-Length": str(HUGE_BODY)}):
+            assert client.post("/search", content=huge_body(), headers=headers).status_code == 413
+
+
+def test_refusing_takes_no_more_memory_than_the_limits_allow(service_url: str) -> None:
+    assert MOST_MEMORY < SENDERS * HUGE_BODY, "too much to notice bodies that are read whole"
+    send_everything(service_url)  # what is loaded once stays
+    before = own_memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the highest is forgotten
+
+    with ThreadPoolExecutor(SENDERS) as threads:
+        list(threads.map(send_everything, [service_url] * ROUNDS))
+
+    assert own_memory("VmHWM") - before < MOST_MEMORY

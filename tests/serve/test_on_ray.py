@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import Counter
@@ -11,11 +12,17 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpx
+import numpy as np
+
+from lexlip.tables import LexiconVector
 
 if TYPE_CHECKING:
     from conftest import ServedCorpus
 
-QUERY = {"text": "two red cars at the beach", "k": 5}
+    from lexlip.index import Index
+
+# All documents: whatever is missing, twice there or from elsewhere shows.
+QUERY = {"text": "two red cars at the beach", "k": 40}
 CLIENTS = 3
 SHARDS_OF_ONE_DEPLOYMENT = 2
 
@@ -46,6 +53,23 @@ def shards_of(answers: list[httpx.Response]) -> set[tuple[int, int, int]]:
     """The different (ok, timed out, failed) counts among answers."""
     counts = [answer.json()["shards"] for answer in answers]
     return {(count["ok"], count["timed_out"], count["failed"]) for count in counts}
+
+
+def ids_and_scores(answer: httpx.Response) -> list[tuple[str, float]]:
+    return [(hit["id"], hit["score"]) for hit in answer.json()["hits"]]
+
+
+def searched_vector(corpus: ServedCorpus, answer: httpx.Response) -> LexiconVector:
+    """What an answer says was searched: another process may encode a text differently in the last bit."""
+    weights = {corpus.model.vocabulary.id_of(term["term"]): term["weight"] for term in answer.json()["query"]["terms"]}
+    terms = sorted(weights)
+    return LexiconVector(np.array(terms, np.int32), np.array([weights[term] for term in terms], np.float32))
+
+
+def hits_in_the_library(index: Index, vector: LexiconVector, k: int) -> list[tuple[str, float]]:
+    """What an index gives on one machine, in one process."""
+    best = index.search(vector.terms, vector.weights, k)
+    return [(row["id"], score) for row, score in zip(index.stored(best.positions), best.scores.tolist(), strict=True)]
 
 
 def replicas_of(deployment: str) -> list[str]:
@@ -83,14 +107,15 @@ def kept_dead(url: str, deployment: str) -> Iterator[None]:
         killer.join()
 
 
-def wait_for_shards(url: str, wanted: Callable[[dict[str, int]], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        counts = httpx.post(f"{url}/search", json=QUERY, timeout=30).json()["shards"]
-        if wanted(counts):
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"after {seconds} s shards are still {counts}")
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def wait_for_shards(url: str, wanted: Callable[[dict[str, int]], bool]) -> None:
+    wait_until(lambda: wanted(httpx.post(f"{url}/search", json=QUERY, timeout=30).json()["shards"]))
 
 
 def wait_until_whole(url: str) -> None:
@@ -98,11 +123,10 @@ def wait_until_whole(url: str) -> None:
 
 
 def test_shard_replicas_answer_without_torch_and_stay_small(cluster_url: str, served_corpus: ServedCorpus) -> None:
-    answer = httpx.post(f"{cluster_url}/search", json=QUERY, timeout=30).json()
+    answer = httpx.post(f"{cluster_url}/search", json=QUERY | {"k": 5}, timeout=30)
     vector = served_corpus.model.encode_text([QUERY["text"]], top_terms=64)[0]
-    index = served_corpus.open()
-    best = index.search(vector.terms, vector.weights, 5)
-    assert [hit["id"] for hit in answer["hits"]] == [row["id"] for row in index.stored(best.positions)]
+    expected = hits_in_the_library(served_corpus.open(), vector, 5)
+    assert [name for name, _ in ids_and_scores(answer)] == [name for name, _ in expected]
 
     deployments = httpx.get(f"{cluster_url}/stats", timeout=30).json()["shard_deployments"]
     assert [deployment["shards"] for deployment in deployments] == [SHARDS_OF_ONE_DEPLOYMENT] * 2
@@ -127,20 +151,43 @@ def test_what_computes_gives_way_to_the_gateway(cluster_url: str) -> None:
     assert min(others) > max(gateways)
 
 
-def test_new_generations_are_served_under_load_without_an_error(cluster_url: str, served_corpus: ServedCorpus) -> None:
-    with load(cluster_url) as answers:
-        published = []
-        for _ in range(5):
-            time.sleep(0.3)
-            published.append(served_corpus.publish().generation)
-        end = time.monotonic() + 30
-        while time.monotonic() < end and (not answers or answers[-1].json()["generation"] != published[-1]):
-            time.sleep(0.1)
+def test_under_load_every_answer_is_that_of_the_one_generation_it_names(
+    cluster_url: str, served_corpus: ServedCorpus
+) -> None:
+    wait_until_whole(cluster_url)
+    vector = searched_vector(served_corpus, httpx.post(f"{cluster_url}/search", json=QUERY, timeout=30))
+    entries = served_corpus.entries
+    # Where the first shard is gone or the last one comes first, the others hold other documents at the same positions.
+    contents = [entries, entries[1:], entries[:-1], entries[::-1]]
+    expected = {}
 
+    def remember() -> int:
+        index = served_corpus.open()
+        manifest = index.manifest
+        expected[manifest.generation] = len(manifest.shards), hits_in_the_library(index, vector, QUERY["k"])
+        return manifest.generation
+
+    def wait_for(generation: int) -> None:
+        wait_until(lambda: any(answer.json().get("generation") == generation for answer in answers[-CLIENTS:]))
+
+    remember()
+    with load(cluster_url) as answers:
+        for content in contents * 2:
+            served_corpus.publish(content)
+            wait_for(remember())
+        # Now without waiting: every process sees some of these and misses others.
+        for content in [*contents, entries]:
+            time.sleep(0.3)
+            served_corpus.publish(content)
+            last = remember()
+        wait_for(last)
+
+    assert len({tuple(hits) for _, hits in expected.values()}) >= 3, "contents that cannot be told apart prove nothing"
     assert Counter(answer.status_code for answer in answers) == {200: len(answers)}
-    assert shards_of(answers) == {(served_corpus.shards, 0, 0)}
-    assert answers[-1].json()["generation"] == published[-1]
-    assert len({tuple(hit["id"] for hit in answer.json()["hits"]) for answer in answers}) == 1
+    for answer in answers:
+        shards, hits = expected[answer.json()["generation"]]
+        assert ids_and_scores(answer) == hits
+        assert answer.json()["shards"] == {"total": shards, "ok": shards, "timed_out": 0, "failed": 0}
 
 
 def test_one_of_two_replicas_killed_costs_no_request(cluster_url: str, served_corpus: ServedCorpus) -> None:
@@ -165,8 +212,15 @@ def test_a_deployment_that_is_gone_makes_partial_answers_that_say_so_until_it_is
     counts = partial.json()["shards"]
     assert partial.status_code == 200
     assert partial.json()["hits"]
+    assert counts["total"] == served_corpus.shards
     assert counts["ok"] == served_corpus.shards - SHARDS_OF_ONE_DEPLOYMENT
-    assert counts["timed_out"] + counts["failed"] == SHARDS_OF_ONE_DEPLOYMENT
+    # The call fails or waits for a replica that never comes; either way both shards fare alike.
+    assert {counts["timed_out"], counts["failed"]} == {0, SHARDS_OF_ONE_DEPLOYMENT}
     assert complete.status_code == 503
     assert int(complete.headers["retry-after"]) >= 1
+    missing = re.match(r"(\d) of (\d) shards did not answer \((\d) timed out, (\d) failed\)", complete.json()["detail"])
+    assert missing is not None
+    lost, total, timed_out, failed = map(int, missing.groups())
+    assert (lost, total) == (SHARDS_OF_ONE_DEPLOYMENT, served_corpus.shards)
+    assert {timed_out, failed} == {0, SHARDS_OF_ONE_DEPLOYMENT}
     wait_until_whole(cluster_url)
