@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -86,7 +87,7 @@ def in_child(program: str, task: dict[str, Any], environment: dict[str, str] | N
         capture_output=True,
         text=True,
     )
-    if finished.returncode == OUT_OF_MEMORY_STATUS:
+    if finished.returncode in (OUT_OF_MEMORY_STATUS, -signal.SIGKILL):  # the latter is the kernel's, short of memory
         return None
     if finished.returncode:
         raise RuntimeError(f"{task}: status {finished.returncode}\n{finished.stdout}{finished.stderr}")
