@@ -105,10 +105,18 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
 
     Raises:
         DataError: the data cannot be used.
-        ModelError: `out` or its work folder belong to another run.
+        ModelError: `out` or its work folder belong to another run, or the resources make no sense.
         ControllerError: a worker met a `LexLIPError`, which `user_error` finds inside.
     """
     resources = resources or TrainingResources()
+    cluster = ray.cluster_resources()
+    gpus = int(cluster.get("GPU", 0))
+    workers = resources.workers or max(1, gpus)
+    least = resources.least_workers or workers
+    if least > workers:
+        raise ModelError(f"least_workers={least} are more than the {workers} worker(s) wanted; lower it")
+    if least < 1 or resources.checkpoint_steps < 1:
+        raise ModelError("least_workers and checkpoint_steps have to be at least 1")
     source = open_pairs(data, unit_rows=UNIT_ROWS)
     out = out.absolute()
     work = out.with_name(out.name + ".training")
@@ -123,12 +131,6 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
     if summary_file.is_file() and _is_finished(out, run):
         print(f"pretrain: {out} is finished already", flush=True)
         return TrainingSummary(**_read_json(summary_file))
-    cluster = ray.cluster_resources()
-    gpus = int(cluster.get("GPU", 0))
-    workers = resources.workers or max(1, gpus)
-    least = resources.least_workers or workers
-    if least > workers:
-        raise ModelError(f"least_workers={least} are more than the {workers} worker(s) wanted; lower it")
     threads = resources.threads or max(1, int(cluster.get("CPU", 1)) // workers)
     for name, value in TRAIN_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -47,7 +47,7 @@ class CheckpointRhythm:
 
 
 def last_state() -> dict[str, Any] | None:
-    """What `_report` wrote last; None at the very start."""
+    """What `report` wrote last; None at the very start."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return None

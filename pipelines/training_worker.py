@@ -93,7 +93,8 @@ def train_worker(task: WorkerTask) -> None:
         first_epoch, done = divmod(trainer.step_number, steps)
         if rank == 0:
             where = f"after step {trainer.step_number} of {steps * phase.epochs} of phase {phase.name}"
-            print(f"{run.name}: {context.get_world_size()} worker(s), {where}", flush=True)
+            each = f"{stream.share.batch} image(s) a step each"
+            print(f"{run.name}: {context.get_world_size()} worker(s), {where}, {each}", flush=True)
         progress: EpochProgress | None = None
         for epoch, batches in stream.epochs(first_epoch, phase.epochs, done):
             first_step = step_total + epoch * steps

@@ -207,6 +207,8 @@ def test_more_workers_at_least_than_at_most_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match=r"least_workers=3 are more than the 2 worker\(s\) wanted"):
         train(run, str(scenes), tmp_path / "model", TrainingResources(workers=2, least_workers=3))
+    with pytest.raises(ModelError, match="have to be at least 1"):
+        train(run, str(scenes), tmp_path / "model", TrainingResources(checkpoint_steps=0))
 
 
 def test_fine_tuning_starts_from_a_finished_model(trained: Path, run: Run, scenes: Path, tmp_path: Path) -> None:
