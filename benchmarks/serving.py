@@ -101,8 +101,8 @@ def main() -> None:
     result["search"], result["stages_ms"] = _measure_search(port, paths, job)
     _report("search", result["search"] | {"stages_ms": result["stages_ms"]})
     result["overhead_ms"] = _overhead(result)
-    defaults = ServeSettings
-    service = Service(port, paths, job.shards, defaults.replicas, defaults.deadline_ms, job.capacity, job.seconds)
+    replicas, deadline_ms = ServeSettings.replicas, ServeSettings.deadline_ms
+    service = Service(port, paths, job.shards, replicas, deadline_ms, job.capacity, job.seconds)
     for name, measure in (
         ("kill_replica", lambda: kill(service, all_replicas=False)),
         ("kill_shard", lambda: kill(service, all_replicas=True)),

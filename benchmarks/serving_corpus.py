@@ -105,8 +105,8 @@ def make_index(folder: Path, model: Path, documents: int, shards: int) -> Served
         for shard in range(shards):
             part = folder.parent / f"{content}-{shard}.parquet"
             if not part.is_file():
-                rng = np.random.default_rng((SEED, number, shard))
-                table = _documents(rng, topics, content, shard * rows, min(rows, documents - shard * rows))
+                own = np.random.default_rng((SEED, number, shard))  # the same whichever parts are there already
+                table = _documents(own, topics, content, shard * rows, min(rows, documents - shard * rows))
                 pq.write_table(table, part)
             entries.append(build_shard([part], folder, shard, BuildSettings(), vocabulary_terms=len(vocabulary)))
         contents[content] = tuple(entries)

@@ -132,6 +132,7 @@ def overload(service: Service) -> dict[str, Any]:
     answers = asyncio.run(open_loop(service.port, service.paths, offered, service.seconds))
     accepted = [answer for answer in answers if answer.status == 200]
     refused = [answer for answer in answers if answer.status == 503]
+    accepted_ms = latency(accepted, service.seconds) if accepted else None
     in_time = sum(1000 * answer.seconds <= REFUSED_WITHIN_MS for answer in refused)
     return {
         "capacity": service.capacity,
@@ -141,10 +142,10 @@ def overload(service: Service) -> dict[str, Any]:
         "accepted": len(accepted),
         "refused": len(refused),
         "errors": len(answers) - len(accepted) - len(refused),
-        "accepted_ms": latency(accepted, service.seconds) if accepted else None,
+        "accepted_ms": accepted_ms,
         "refused_ms": latency(refused, service.seconds) if refused else None,
         "refused_within_50_ms": round(in_time / len(refused), 3) if refused else None,
-        "accepted_p99_ratio": round(latency(accepted, service.seconds)["p99_ms"] / usual["p99_ms"], 2),
+        "accepted_p99_ratio": round(accepted_ms["p99_ms"] / usual["p99_ms"], 2) if accepted_ms else None,
     }
 
 

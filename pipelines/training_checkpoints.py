@@ -18,7 +18,7 @@ from lexlip.errors import ModelError
 from lexlip.training.step import PhaseTrainer
 
 STATE_FILE = "state.pt"
-STEPS_BETWEEN_LOOKS = 10  # for a node about to go; workers have to look together, which takes a few milliseconds
+STEPS_BETWEEN_LOOKS = 10  # for a node about to go; workers have to look together, and wait for each other
 
 
 class CheckpointRhythm:

@@ -16,8 +16,9 @@ from torch import Tensor
 TILE_ELEMENTS = 1024 * 1024
 TILE_TOKENS = 4096
 NO_TOKEN = -1
-# Places of a sparse gradient that exist at a time: their coordinates take six times as much memory as their values, and
-# a sparse product makes its result twice.
+# Places of a sparse gradient that exist at a time: their coordinates take four times as much memory as their values,
+# and a product sorts and copies them. In parts of this size a pass takes half the memory of one product at a batch of
+# 16, and less time (measured).
 ROUTED_PLACES = 32 * 1024
 
 
