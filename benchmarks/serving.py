@@ -3,13 +3,15 @@
     python benchmarks/serving.py --json benchmarks/results/serving.json
 
 Starts its own Ray, builds an index of synthetic documents (kept in `work` for the next run) and serves it with an
-untrained model. Percentiles are of single requests over the loopback, clients and service on one machine.
+untrained model: first as the service does unless told otherwise, its small shards in one deployment, then with a
+deployment for every shard. Percentiles are of single requests over the loopback, clients and service on one machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import platform
 import signal
@@ -17,7 +19,8 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -32,7 +35,7 @@ from serving_load import Connection, closed_loop, latency
 from serving_noop import noop_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from serve.app import lexlip
+from serve.app import deployments_of_shards, lexlip
 from serve.settings import ServeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +47,7 @@ class Benchmark:
     """What to measure.
 
     Attributes:
-        documents: documents of the index. shards: its shards, each with a deployment of its own.
+        documents: documents of the index. shards: its shards.
         clients: numbers of closed-loop clients.
         seconds: how long each number of clients asks.
         capacity: requests at a time that the service accepts.
@@ -91,26 +94,37 @@ def main() -> None:
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     paths = [f"/search?{urlencode({'k': 10, 'q': query})}" for query in queries()]
 
-    result["noop"] = _measure_noops(port, job)
+    usual_shape = deployments_of_shards(job.shards, job.documents, ServeSettings.documents_per_replica)
+    result["deployments_of_shards"] = usual_shape
+    result["noop"] = _measure_noops(port, usual_shape, job)
     _report("noop", result["noop"])
-    started = time.perf_counter()
     arguments = {"index": str(index.folder), "model": str(model), "capacity": str(job.capacity), "cpus": "0.05"}
-    serve.run(lexlip(arguments), name="lexlip")
-    wait_until(lambda: _ready(port))
-    result["start_s"] = round(time.perf_counter() - started, 1)
-    result["search"], result["stages_ms"] = _measure_search(port, paths, job)
-    _report("search", result["search"] | {"stages_ms": result["stages_ms"]})
-    result["overhead_ms"] = _overhead(result)
+    result["start_s"] = _deploy(port, arguments)
+    result["search"] = _measure_search(port, paths, job.clients, job.seconds)
+    result["stages_ms"] = result["search"]["clients"][_fewest(job.clients)]["stages_ms"]
+    _report("search", result["search"])
+    result["overhead_ms"] = _overhead(result["search"], result["noop"]["serve_graph"])
     replicas, deadline_ms = ServeSettings.replicas, ServeSettings.deadline_ms
-    service = Service(port, paths, job.shards, replicas, deadline_ms, job.capacity, job.seconds)
-    for name, measure in (
-        ("kill_replica", lambda: kill(service, all_replicas=False)),
-        ("kill_shard", lambda: kill(service, all_replicas=True)),
-        ("swap", lambda: swap(service, index, job.swaps)),
-        ("overload", lambda: overload(service)),
-    ):
-        result[name] = measure()
-        _report(name, result[name])
+    service = Service(port, paths, usual_shape, replicas, deadline_ms, job.capacity, job.seconds)
+    _measure_faults(
+        result,
+        kill_replica=lambda: kill(service, all_replicas=False),
+        swap=lambda: swap(service, index, job.swaps),
+        overload=lambda: overload(service),
+    )
+    serve.delete("lexlip")
+
+    graph = _measure_graph(port, job.shards, job)
+    _deploy(port, arguments | {"documents_per_replica": str(math.ceil(job.documents / job.shards))})
+    search = _measure_search(port, paths, job.clients, job.seconds)
+    result["a_deployment_for_every_shard"] = {
+        "serve_graph": graph,
+        "search": search,
+        "overhead_ms": _overhead(search, graph),
+    }
+    _report("a_deployment_for_every_shard", result["a_deployment_for_every_shard"])
+    spread = replace(service, deployments=job.shards)
+    _measure_faults(result, kill_shard=lambda: kill(spread, all_replicas=True))
     serve.shutdown()
     ray.shutdown()
     if job.json is not None:
@@ -146,12 +160,25 @@ def _ready(port: int) -> bool:
     return asyncio.run(Connection(port).ask("/readyz")).status == 200
 
 
-def _measure_noops(port: int, job: Benchmark) -> dict[str, Any]:
-    serve.run(noop_application(job.shards, ServeSettings.replicas), name="noop")
-    found = {}
-    for name, path in (("serve", "/noop"), ("serve_graph", "/graph")):
-        found[name] = {str(clients): _closed(port, [path], clients, job.seconds) for clients in job.clients}
-    serve.delete("noop")
+def _deploy(port: int, arguments: dict[str, str]) -> float:
+    """Serves the application; seconds until it says that it is ready."""
+    started = time.perf_counter()
+    serve.run(lexlip(arguments), name="lexlip")
+    wait_until(lambda: _ready(port))
+    return round(time.perf_counter() - started, 1)
+
+
+def _measure_faults(result: dict[str, Any], **faults: Callable[[], dict[str, Any]]) -> None:
+    for name, measure in faults.items():
+        result[name] = measure()
+        _report(name, result[name])
+
+
+def _measure_noops(port: int, deployments: int, job: Benchmark) -> dict[str, Any]:
+    found = {
+        "serve": _measure_graph(port, deployments, job, "/noop"),
+        "serve_graph": _measure_graph(port, deployments, job),
+    }
     own_port = _free_port()
     process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("serving_noop.py")), str(own_port)])
     try:
@@ -163,29 +190,37 @@ def _measure_noops(port: int, job: Benchmark) -> dict[str, Any]:
     return found
 
 
+def _measure_graph(port: int, deployments: int, job: Benchmark, path: str = "/graph") -> dict[str, Any]:
+    """An answer without hops (`/noop`) or with those of a search over so many deployments of shards."""
+    serve.run(noop_application(deployments, ServeSettings.replicas), name="noop")
+    try:
+        return {str(clients): _closed(port, [path], clients, job.seconds) for clients in job.clients}
+    finally:
+        serve.delete("noop")
+
+
 def _closed(port: int, paths: list[str], clients: int, seconds: float) -> dict[str, float]:
     answers = asyncio.run(closed_loop(port, paths, clients, seconds))
     failed = sum(answer.status != 200 for answer in answers)
     return latency(answers, seconds) | ({"errors": failed} if failed else {})
 
 
-def _measure_search(port: int, paths: list[str], job: Benchmark) -> tuple[dict[str, Any], dict[str, float]]:
+def _measure_search(port: int, paths: list[str], numbers: tuple[int, ...], seconds: float) -> dict[str, Any]:
     by_clients: dict[str, Any] = {}
-    for clients in job.clients:
+    for clients in numbers:
         # New texts in every run: an encoded text is remembered, and a benchmark of the memory would flatter.
         fresh = [f"{path}+{clients}+{number}" for number in range(40) for path in paths]
-        answers = asyncio.run(closed_loop(port, fresh, clients, job.seconds))
+        answers = asyncio.run(closed_loop(port, fresh, clients, seconds))
         taken = [json.loads(answer.body)["took_ms"] for answer in answers if answer.status == 200]
         by_clients[str(clients)] = {
-            **latency(answers, job.seconds),
+            **latency(answers, seconds),
             "errors": len(answers) - len(taken),
             "partial": sum(answer.partial for answer in answers),
             "stages_ms": {stage: round(float(np.median([one[stage] for one in taken])), 3) for stage in taken[0]},
         }
     asyncio.run(_ask_once(port, paths))
-    known = asyncio.run(closed_loop(port, paths, min(job.clients), job.seconds / 2))
-    result = {"clients": by_clients, "remembered_texts": latency(known, job.seconds / 2)}
-    return result, by_clients[str(min(job.clients))]["stages_ms"]
+    known = asyncio.run(closed_loop(port, paths, min(numbers), seconds / 2))
+    return {"clients": by_clients, "remembered_texts": latency(known, seconds / 2)}
 
 
 async def _ask_once(port: int, paths: list[str]) -> None:
@@ -194,17 +229,21 @@ async def _ask_once(port: int, paths: list[str]) -> None:
         await connection.ask(path)
 
 
-def _overhead(result: dict[str, Any]) -> dict[str, float]:
+def _fewest(numbers: Iterable[int | str]) -> str:
+    return str(min(map(int, numbers)))
+
+
+def _overhead(search: dict[str, Any], graph: dict[str, Any]) -> dict[str, float]:
     """At one client: what a search takes longer than the same hops empty, and what of it is no forward pass."""
-    one = min(result["search"]["clients"], key=int)
-    search, graph = result["search"]["clients"][one]["p50_ms"], result["noop"]["serve_graph"][one]["p50_ms"]
-    forward = result["stages_ms"]["forward"]
+    one = _fewest(graph)
+    search_ms, graph_ms = search["clients"][one]["p50_ms"], graph[one]["p50_ms"]
+    forward_ms = search["clients"][one]["stages_ms"]["forward"]
     return {
-        "search_p50_ms": search,
-        "same_graph_noop_p50_ms": graph,
-        "difference_ms": round(search - graph, 3),
-        "forward_pass_ms": forward,
-        "without_forward_pass_ms": round(search - graph - forward, 3),
+        "search_p50_ms": search_ms,
+        "same_graph_noop_p50_ms": graph_ms,
+        "difference_ms": round(search_ms - graph_ms, 3),
+        "forward_pass_ms": forward_ms,
+        "without_forward_pass_ms": round(search_ms - graph_ms - forward_ms, 3),
     }
 
 

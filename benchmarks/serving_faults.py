@@ -30,14 +30,14 @@ class Service:
 
     Attributes:
         port: where it answers. paths: what is asked.
-        shards: deployments of shards. replicas: of each.
-        deadline_ms: of a shard. capacity: requests at a time.
+        deployments: of shards. replicas: of each.
+        deadline_ms: in which a query is answered. capacity: requests at a time.
         seconds: how long one load lasts at least.
     """
 
     port: int
     paths: list[str]
-    shards: int
+    deployments: int
     replicas: int
     deadline_ms: float
     capacity: int
@@ -46,7 +46,7 @@ class Service:
 
 def kill(service: Service, all_replicas: bool) -> dict[str, Any]:
     """One replica of a shard, or all of them, killed in the middle of a load."""
-    deployment = f"shard-{service.shards - 1}"
+    deployment = f"shard-{service.deployments - 1}"
     killed_at = back_at = 0.0
 
     def kill_and_wait() -> None:

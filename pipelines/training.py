@@ -105,9 +105,11 @@ def train(run: Run, data: str, out: Path, resources: TrainingResources | None = 
 
     Raises:
         DataError: the data cannot be used.
-        ModelError: `out` or its work folder belong to another run, or the resources make no sense.
+        ModelError: `out` or its work folder belong to another run, the resources make no sense, or there is no model to
+            fine-tune.
         ControllerError: a worker met a `LexLIPError`, which `user_error` finds inside.
     """
+    run.require_origin()
     resources = resources or TrainingResources()
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0))

@@ -7,6 +7,7 @@ fewer, the rows of the epoch are shared out anew, so that in this epoch a few co
 
 import pickle
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +29,29 @@ class CheckpointRhythm:
 
     Args:
         every: optimiser steps of a phase between two checkpoints; ends of epochs have theirs besides.
+        announced: the nodes that are going to be taken away.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, announced: Callable[[], Iterable[str]] | None = None) -> None:
         self.every = every
-        self.leaving: set[str] = set()
+        self._announced = announced or nodes_to_be_preempted
+        self._leaving: set[str] = set()
 
     def due(self, step: int) -> bool:
         """Whether to write one after `step` steps of the phase."""
         return step % self.every == 0 or (step % STEPS_BETWEEN_LOOKS == 0 and self._another_node_leaves())
 
     def _another_node_leaves(self) -> bool:
-        preemption = ray.train.get_preemption_info()
-        nodes = set(preemption.preempted_node_ids) if preemption is not None else set()
-        another = not nodes <= self.leaving
-        self.leaving |= nodes
+        nodes = set(self._announced())
+        another = not nodes <= self._leaving
+        self._leaving |= nodes
         return another
+
+
+def nodes_to_be_preempted() -> Iterable[str]:
+    """Ids of the nodes of this run whose end the cluster has announced."""
+    preemption = ray.train.get_preemption_info()
+    return preemption.preempted_node_ids if preemption is not None else ()
 
 
 def last_state() -> dict[str, Any] | None:

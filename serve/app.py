@@ -1,4 +1,4 @@
-"""The graph: gateway -> text or image encoder -> one deployment per shard -> merge.
+"""The graph: gateway -> text or image encoder -> one deployment per group of shards -> merge.
 
 serve run serve.app:lexlip index=FOLDER model=FOLDER
 """
@@ -34,6 +34,11 @@ def compile_kernels(index: str, shard: int) -> None:
     Index.open(index, shards=[shard]).search(np.array([0]), np.array([1.0]), 1)
 
 
+def deployments_of_shards(shards: int, documents: int, documents_per_replica: int) -> int:
+    """How many deployments hold an index: as few as have room for its documents, at most one a shard, at least one."""
+    return max(1, min(shards, math.ceil(documents / documents_per_replica)))
+
+
 def lexlip(args: dict[str, str]) -> serve.Application:
     """The application's graph. Without arguments it serves what `make demo` left in out/demo.
 
@@ -48,7 +53,7 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     manifest = read_manifest(settings.index)
     if isinstance(locate(settings.index), Path) and manifest.shards:  # to fetch one would take longer than it saves
         compile_kernels(settings.index, manifest.shards[0].shard)
-    groups = max(1, math.ceil(len(manifest.shards) / settings.shards_per_replica))
+    groups = deployments_of_shards(len(manifest.shards), manifest.documents, settings.documents_per_replica)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "runtime_env": REPLICA_ENVIRONMENT},
         "max_ongoing_requests": settings.capacity,

@@ -32,7 +32,8 @@ class ServeSettings:
         lookup: folder of a query lookup (`pipelines/learn_lookup.py`): the gateway looks texts up, in microseconds, and
             there is no text encoder. Empty for the model's own text tower, which finds more.
         device: where the encoders run, "cpu" or "cuda".
-        shards_per_replica: index shards held by each shard deployment; few, large ones beat many hops (2 ms each).
+        documents_per_replica: shards are put together in one deployment until they hold about so many documents. A call
+            to another deployment costs about what searching a million takes.
         replicas: replicas of every shard deployment; two let one die without a failed request.
         encoder_replicas: replicas of the text and of the image encoder.
         gateway_replicas: replicas of the gateway; while its only one is started again, requests wait.
@@ -55,7 +56,7 @@ class ServeSettings:
     model: str = str(DEMO_MODEL)
     lookup: str = ""
     device: str = "cpu"
-    shards_per_replica: int = 1
+    documents_per_replica: int = 1_000_000
     replicas: int = 2
     encoder_replicas: int = 1
     gateway_replicas: int = 1

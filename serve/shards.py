@@ -117,11 +117,12 @@ class ShardGroup:
                 return cls(manifest.generation, manifest.state, [OpenShard(index, start) for index, start in opened])
         raise IndexFormatError(f"{folder}: the index changed {OPENING_TRIES} times while it was being opened.")
 
-    def search(self, query: ShardQuery, threads: ThreadPoolExecutor) -> Ranking:
-        """The best documents of all shards held here; several shards are searched at a time."""
+    def search(self, query: ShardQuery, threads: ThreadPoolExecutor | None = None) -> Ranking:
+        """The best documents of all shards held here, one after the other or, by `threads`, several at a time."""
         if len(self.shards) == 1:
             return self.shards[0].search(query)
-        return merge(list(threads.map(lambda shard: shard.search(query), self.shards)), query.k)
+        each = map if threads is None else threads.map
+        return merge(list(each(lambda shard: shard.search(query), self.shards)), query.k)
 
 
 class ShardReplica:
@@ -140,24 +141,24 @@ class ShardReplica:
     def _warm(self) -> None:
         """Loads the compiled kernels before the first request needs them."""
         query = ShardQuery(self._keeper.current.state, np.array([0], np.int32), np.array([1.0], np.float32), 1)
-        self._keeper.current.search(query, self._threads)
+        self._keeper.current.search(query)
 
     async def search(self, query: ShardQuery) -> ShardAnswer:
         """The best documents of this group's shards in the state that the query names."""
-        # A new generation is opened first, the first search with a filter reads a whole column, and several shards
-        # are searched in threads anyway.
-        group = self._keeper.current
-        usual = group.state == query.state and len(group.shards) == 1 and not (query.filters or query.excluded)
-        run = self._requests.run if usual else self._requests.run_unusual
-        return await run(partial(self._search, query))
+        in_thread = partial(self._search, query, self._threads)
+        # A new generation is opened first, and the first search with a filter reads a whole column.
+        if self._keeper.current.state != query.state or query.filters or query.excluded:
+            return await self._requests.run_unusual(in_thread)
+        # Small shards are searched sooner one after the other than handed to threads.
+        return await self._requests.run(partial(self._search, query), in_thread)
 
-    def _search(self, query: ShardQuery) -> ShardAnswer:
+    def _search(self, query: ShardQuery, threads: ThreadPoolExecutor | None = None) -> ShardAnswer:
         group = self._keeper.get(query.state)
         if group is None:
             return ShardAnswer()
         started = time.perf_counter()
         try:
-            ranking = group.search(query, self._threads)
+            ranking = group.search(query, threads)
         except QueryError as error:
             return ShardAnswer(problem=str(error))
         engine_ms = max(1e-3, (time.perf_counter() - started) * 1000)

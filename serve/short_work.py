@@ -33,11 +33,11 @@ class ShortWork:
         self._usual_ms = math.inf  # nothing is known yet
         self._in_threads = 0
 
-    async def run(self, work: Callable[[], Made]) -> Made:
-        """What `work()` makes, on the event loop or in a thread."""
+    async def run(self, work: Callable[[], Made], in_thread: Callable[[], Made] | None = None) -> Made:
+        """What `work()` makes, on the event loop or in a thread; there `in_thread` does the same, if it is given."""
         if self._usual_ms < SHORT_MS and not self._in_threads:
             return self._timed(work)
-        return await self.run_unusual(lambda: self._timed(work))
+        return await self.run_unusual(lambda: self._timed(in_thread or work))
 
     async def run_unusual(self, work: Callable[[], Made]) -> Made:
         """The same for work that may take long whatever was usual: always in a thread, and not counted."""

@@ -96,7 +96,7 @@ def coco_gpu() -> Run:
 def coco_gpu_fine_tuning() -> Run:
     """The last phase of `coco-gpu` alone, for a pre-trained model, given as `pretrain.py --start-from`."""
     coco = coco_gpu()
-    return replace(coco, name="coco-gpu-fine-tuning", phases=coco.phases[-1:])
+    return replace(coco, name="coco-gpu-fine-tuning", phases=coco.phases[-1:], fine_tunes=True)
 
 
 def cc_gpu() -> Run:

@@ -50,6 +50,7 @@ class Run:
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
         start_from: folder of a finished model of the same kind, as which this run's model starts, vocabulary included:
             fine-tuning. Not part of the fingerprint, as `teacher`.
+        fine_tunes: the phases make sense only for such a model.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Run:
     towers_of_teacher: bool = field(default=False, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
     start_from: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    fine_tunes: bool = field(default=False, metadata=ADDED_LATER)
 
     @property
     def fingerprint(self) -> str:
@@ -88,6 +90,11 @@ class Run:
             teacher=absolute(self.teacher),
             start_from=absolute(self.start_from),
         )
+
+    def require_origin(self) -> None:
+        """Raises `ModelError` when a run that fine-tunes has no model to start from."""
+        if self.fine_tunes and self.start_from is None:
+            raise ModelError(f"run {self.name!r} fine-tunes a trained model; give --start-from, the folder of one")
 
     def make_vocabulary(self, source: PairSource) -> Vocabulary:
         """The run's vocabulary: of the model it starts from, from its folder, or from the training data's captions."""

@@ -6,6 +6,7 @@ Most tests ask the graph inside this process; those about processes, deaths and 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 import time
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from serve.settings import ServeSettings
 
 SHARDS = 4
+DEPLOYMENTS = 2
 TERMS_OF_AN_IMAGE = 24
 # An id is looked up, never opened: it may look like a path or hold any sign.
 ODD_ID = "../odd names/ä&#1?.jpg"
@@ -147,7 +149,7 @@ def arguments_of(corpus: ServedCorpus) -> dict[str, str]:
     return {
         "index": str(corpus.folder),
         "model": str(corpus.model_folder),
-        "shards_per_replica": "2",
+        "documents_per_replica": str(math.ceil(corpus.open().documents / DEPLOYMENTS)),
         "max_upload_bytes": str(2**20),
         "max_image_pixels": "1000000",
         "cpus": "0.05",
@@ -179,7 +181,7 @@ def serving(settings: ServeSettings) -> Iterator[str]:
 
     texts = None if settings.lookup else deploy("text", TextEncoder)
     images = deploy("image", ImageEncoder)
-    shards = [deploy(f"shard-{group}", ShardReplica, group, 2) for group in range(2)]
+    shards = [deploy(f"shard-{group}", ShardReplica, group, DEPLOYMENTS) for group in range(DEPLOYMENTS)]
     port, stopping = free_port(), threading.Event()
 
     async def answer_http() -> None:

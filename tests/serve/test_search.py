@@ -13,7 +13,7 @@ import pytest
 
 from lexlip.tables import LexiconVector
 from serve.filters import FieldFilter
-from serve.merging import merge
+from serve.merging import Ranking, merge
 from serve.settings import ServeSettings
 from serve.shards import ShardQuery, ShardReplica
 
@@ -35,6 +35,15 @@ def found_hits(answer: dict) -> list[tuple[str, float]]:
     return [(hit["id"], hit["score"]) for hit in answer["hits"]]
 
 
+async def search_twice(replica: ShardReplica, query: ShardQuery) -> Ranking:
+    """The same from a thread, where the first search goes, and from the event loop or by several threads after it."""
+    first, second = [(await replica.search(query)).ranking for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    assert (first.positions.tolist(), first.scores.tolist()) == (second.positions.tolist(), second.scores.tolist())
+    return first
+
+
 def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: ServedCorpus) -> None:
     settings = ServeSettings(str(served_corpus.folder), str(served_corpus.model_folder)).located()
     vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
@@ -45,8 +54,8 @@ def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: Served
         query = ShardQuery(state, vector.terms, vector.weights, 6, filters=filters)
         found = []
         for groups in (1, 2, served_corpus.shards):
-            answers = [asyncio.run(ShardReplica(settings, group, groups).search(query)) for group in range(groups)]
-            best = merge([answer.ranking for answer in answers if answer.ranking is not None], 6)
+            replicas = [ShardReplica(settings, group, groups) for group in range(groups)]
+            best = merge([asyncio.run(search_twice(replica, query)) for replica in replicas], 6)
             found.append((best.positions.tolist(), best.scores.tolist()))
         assert len(found[0][0]) == 6
         assert not filters or all(position % 2 == 0 for position in found[0][0])

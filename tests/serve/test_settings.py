@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve.app import lexlip
+from serve.app import deployments_of_shards, lexlip
 from serve.settings import ServeSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ def test_arguments_are_read_by_name_and_type() -> None:
 def test_unknown_and_malformed_arguments_are_refused_by_name(arguments: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(arguments))):
         ServeSettings.from_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("shards", "documents", "deployments"),
+    [(4, 100_000, 1), (4, 1_000_001, 2), (4, 3_500_000, 4), (2, 8_000_000, 2), (1, 0, 1), (0, 0, 1)],
+)
+def test_small_shards_share_a_deployment(shards: int, documents: int, deployments: int) -> None:
+    assert deployments_of_shards(shards, documents, documents_per_replica=1_000_000) == deployments
 
 
 def test_without_arguments_and_without_the_demo_the_error_names_the_command(

@@ -54,6 +54,22 @@ def test_work_moves_to_the_event_loop_when_it_is_short_and_back_when_it_is_long(
     asyncio.run(ask())
 
 
+def test_work_may_be_done_in_another_way_in_a_thread(work: ShortWork, clock: Clock) -> None:
+    async def ask() -> None:
+        def otherwise() -> str:
+            clock.taking(0.1)()
+            return "in a thread"
+
+        def plainly() -> str:
+            clock.taking(0.1)()
+            return "on the event loop"
+
+        assert await work.run(plainly, otherwise) == "in a thread"  # nothing is known yet
+        assert await work.run(plainly, otherwise) == "on the event loop"
+
+    asyncio.run(ask())
+
+
 def test_unusual_work_goes_to_a_thread_and_is_not_counted(work: ShortWork, clock: Clock) -> None:
     async def ask() -> None:
         own = threading.get_ident()

@@ -11,6 +11,7 @@ from lexlip.model.building import ModelSettings
 from lexlip.model.lexlip import LexLIP
 from lexlip.training.phases import Phase
 from lexlip.training.run import Run, VocabularySettings
+from lexlip.training.runs import find_run
 
 
 @pytest.fixture
@@ -28,6 +29,14 @@ def test_the_vocabulary_is_that_of_the_model(run: Run, scenes: Path, tiny_lexlip
 def test_the_model_is_that_of_the_folder(run: Run, scenes: Path, tiny_lexlip: Path) -> None:
     model = run.build(run.make_vocabulary(open_pairs(str(scenes))))
     assert model.fingerprint == LexLIP.from_pretrained(tiny_lexlip).fingerprint
+
+
+def test_a_run_that_fine_tunes_needs_a_model_to_start_from(tiny_lexlip: Path) -> None:
+    tuning = find_run("coco-gpu-fine-tuning")
+    with pytest.raises(ModelError, match="fine-tunes a trained model; give --start-from"):
+        tuning.require_origin()
+    replace(tuning, start_from=str(tiny_lexlip)).require_origin()
+    find_run("coco-gpu").require_origin()
 
 
 def test_a_model_of_the_other_kind_and_two_origins_are_refused(run: Run, scenes: Path, tiny_lexlip: Path) -> None:
