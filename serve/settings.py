@@ -33,7 +33,7 @@ class ServeSettings:
             there is no text encoder. Empty for the model's own text tower, which finds more.
         device: where the encoders run, "cpu" or "cuda".
         documents_per_replica: shards are put together in one deployment until they hold about so many documents. A call
-            to another deployment costs about what searching a million takes.
+            to another deployment takes 2 ms, searching a million documents for 64 terms 0.8.
         replicas: replicas of every shard deployment; two let one die without a failed request.
         encoder_replicas: replicas of the text and of the image encoder.
         gateway_replicas: replicas of the gateway; while its only one is started again, requests wait.

@@ -58,6 +58,16 @@ def test_whole_steps_are_measured_in_both_phases(tmp_path: Path, phase: int) -> 
     assert record["sizes"][0]["interleaved"]
 
 
+@pytest.mark.slow
+def test_photos_that_are_terms_find_themselves(tmp_path: Path, tiny_clip: Path, scenes: Path) -> None:
+    pairs = ["--train", str(scenes), "--data", str(scenes), "--threshold", "0"]
+    run("known_photos.py", "--clip", str(tiny_clip), *pairs, "--work", str(tmp_path), "--json", str(tmp_path / "json"))
+    record = json.loads((tmp_path / "json").read_text())
+    assert 8 < record["16/8"]["terms"]["image_mean"] <= 16
+    assert 4 < record["16/8"]["terms"]["text_mean"] <= 8
+    assert record["16/8"]["text_to_image"]["r1"] > record["dense"]["text_to_image"]["r1"]
+
+
 def test_the_committed_serving_result_has_all_that_is_claimed_of_the_service() -> None:
     record = json.loads((ROOT / "benchmarks" / "results" / "serving.json").read_text())
     assert {"noop", "search", "stages_ms", "kill_replica", "kill_shard", "swap", "overload"} <= set(record)
@@ -66,3 +76,4 @@ def test_the_committed_serving_result_has_all_that_is_claimed_of_the_service() -
         assert {"p50_ms", "p99_ms", "qps", "errors", "partial"} <= set(clients)
     assert {"requests", "errors", "partial", "recovery_s"} <= set(record["kill_replica"])
     assert record["swap"]["published"] == 20
+    assert "serve_graph" in record["a_deployment_for_every_shard"]
