@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -53,12 +53,12 @@ class KnownPhotos:
     threshold: float = 0.25
     power: float = 2.0
     evenness: float = 0.1
-    work: Path = field(default=Path("out/bench/known-photos"))
+    work: Path = Path("out/bench/known-photos")
     json: Path | None = None
 
 
 class Space:
-    """The dense space as training pairs fill it: both sides around the same middle, its directions evened out."""
+    """The dense space as training pairs fill it: each side around its own mean, directions evened out."""
 
     def __init__(self, pairs: EncodedPairs, evenness: float) -> None:
         images_NE, captions_NE = _units(pairs.images), _units(pairs.caption_vectors)
@@ -110,7 +110,7 @@ def measure(job: KnownPhotos) -> dict:
     """Recall of the dense model itself and of the sparse vectors at each cut."""
     settings = EncodeSettings(thumbnail_pixels=0)
     train, searched = (
-        encode_pairs(job.clip, data, job.work / name, image_settings=settings, text_settings=replace(settings))
+        encode_pairs(job.clip, data, job.work / name, image_settings=settings, text_settings=settings)
         for name, data in (("train", job.train), ("data", job.data))
     )
     space = Space(train, job.evenness)

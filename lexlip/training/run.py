@@ -50,7 +50,7 @@ class Run:
         images: of the data set that the run is meant for, for dry runs without data; decides nothing.
         start_from: folder of a finished model of the same kind, as which this run's model starts, vocabulary included:
             fine-tuning. Not part of the fingerprint, as `teacher`.
-        fine_tunes: the phases make sense only for such a model.
+        fine_tunes: the phases make sense only for such a model; decides nothing, as `images`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Run:
     towers_of_teacher: bool = field(default=False, metadata=ADDED_LATER)
     images: int | None = field(default=None, repr=False, metadata=ADDED_LATER)
     start_from: str | None = field(default=None, repr=False, metadata=ADDED_LATER)
-    fine_tunes: bool = field(default=False, metadata=ADDED_LATER)
+    fine_tunes: bool = field(default=False, repr=False, metadata=ADDED_LATER)
 
     @property
     def fingerprint(self) -> str:
