@@ -21,11 +21,15 @@ import numpy as np
 import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lexlip.errors import ModelError
 from lexlip.evaluation.retrieval import evaluate_dense, evaluate_sparse
+from lexlip.model.clip import DenseCLIP
+from lexlip.model.saving import load_model
 from lexlip.tables import SMALLEST_LENGTH, LexiconVector
-from pipelines.cluster_session import cluster_session
+from pipelines.cluster_session import cluster_session, run_main
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs
 from pipelines.encoding import EncodeSettings
+from pipelines.vector_parts import write_json
 
 CUTS = ((None, None), (32, 16), (16, 8))  # terms kept of images and of captions
 LEAST_VARIANCE = 1e-3  # of the largest: below it a direction is noise, and evening it out would make it loud
@@ -107,7 +111,14 @@ def vectors_over(
 
 
 def measure(job: KnownPhotos) -> dict:
-    """Recall of the dense model itself and of the sparse vectors at each cut."""
+    """Recall of the dense model itself and of the sparse vectors at each cut.
+
+    Raises:
+        ModelError: the model is no dense one.
+        DataError: the pairs cannot be used.
+    """
+    if (kind := load_model(job.clip).kind) != DenseCLIP.kind:
+        raise ModelError(f"{job.clip}: a {kind!r} model; --clip takes the folder of a dense one")
     settings = EncodeSettings(thumbnail_pixels=0)
     train, searched = (
         encode_pairs(job.clip, data, job.work / name, image_settings=settings, text_settings=settings)
@@ -136,9 +147,8 @@ def main() -> None:
     with cluster_session():
         found = measure(job)
     if job.json is not None:
-        job.json.parent.mkdir(parents=True, exist_ok=True)
-        job.json.write_text(json.dumps(found | {"command": " ".join(["python", *sys.argv])}, indent=1) + "\n")
+        write_json(job.json, found | {"command": " ".join(["python", *sys.argv])})
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -114,7 +114,7 @@ def main() -> None:
     )
     serve.delete("lexlip")
 
-    graph = _measure_graph(port, job.shards, job)
+    graph = _measure_empty(port, job.shards, job, "/graph")["/graph"]
     _deploy(port, arguments | {"documents_per_replica": str(math.ceil(job.documents / job.shards))})
     search = _measure_search(port, paths, job.clients, job.seconds)
     result["a_deployment_for_every_shard"] = {
@@ -175,10 +175,8 @@ def _measure_faults(result: dict[str, Any], **faults: Callable[[], dict[str, Any
 
 
 def _measure_noops(port: int, deployments: int, job: Benchmark) -> dict[str, Any]:
-    found = {
-        "serve": _measure_graph(port, deployments, job, "/noop"),
-        "serve_graph": _measure_graph(port, deployments, job),
-    }
+    empty = _measure_empty(port, deployments, job, "/noop", "/graph")
+    found = {"serve": empty["/noop"], "serve_graph": empty["/graph"]}
     own_port = _free_port()
     process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("serving_noop.py")), str(own_port)])
     try:
@@ -190,11 +188,14 @@ def _measure_noops(port: int, deployments: int, job: Benchmark) -> dict[str, Any
     return found
 
 
-def _measure_graph(port: int, deployments: int, job: Benchmark, path: str = "/graph") -> dict[str, Any]:
-    """An answer without hops (`/noop`) or with those of a search over so many deployments of shards."""
+def _measure_empty(port: int, deployments: int, job: Benchmark, *paths: str) -> dict[str, dict[str, Any]]:
+    """By path and clients: no hops at all (`/noop`), or those of a search over so many deployments of shards."""
     serve.run(noop_application(deployments, ServeSettings.replicas), name="noop")
     try:
-        return {str(clients): _closed(port, [path], clients, job.seconds) for clients in job.clients}
+        return {
+            path: {str(clients): _closed(port, [path], clients, job.seconds) for clients in job.clients}
+            for path in paths
+        }
     finally:
         serve.delete("noop")
 

@@ -22,6 +22,12 @@ STATE_FILE = "state.pt"
 STEPS_BETWEEN_LOOKS = 10  # for a node about to go; workers have to look together, and wait for each other
 
 
+def nodes_to_be_preempted() -> Iterable[str]:
+    """Ids of the nodes of this run whose end the cluster has announced."""
+    preemption = ray.train.get_preemption_info()
+    return preemption.preempted_node_ids if preemption is not None else ()
+
+
 class CheckpointRhythm:
     """Says after which steps a checkpoint is due: every so many, and at once when a node is about to be taken away.
 
@@ -32,9 +38,9 @@ class CheckpointRhythm:
         announced: the nodes that are going to be taken away.
     """
 
-    def __init__(self, every: int, announced: Callable[[], Iterable[str]] | None = None) -> None:
+    def __init__(self, every: int, announced: Callable[[], Iterable[str]] = nodes_to_be_preempted) -> None:
         self.every = every
-        self._announced = announced or nodes_to_be_preempted
+        self._announced = announced
         self._leaving: set[str] = set()
 
     def due(self, step: int) -> bool:
@@ -46,12 +52,6 @@ class CheckpointRhythm:
         another = not nodes <= self._leaving
         self._leaving |= nodes
         return another
-
-
-def nodes_to_be_preempted() -> Iterable[str]:
-    """Ids of the nodes of this run whose end the cluster has announced."""
-    preemption = ray.train.get_preemption_info()
-    return preemption.preempted_node_ids if preemption is not None else ()
 
 
 def last_state() -> dict[str, Any] | None:

@@ -10,8 +10,8 @@ import os
 from typing import Any
 
 # A share of about a fifteenth beside a process that does not give way (see nice(2)). Measured on two cores at three
-# times capacity: with 5, 80 to 90 of 100 refusals take less than 50 ms, with 8 some 92 to 96, with 12 95 to 100. How
-# much longer accepted requests take varies more from run to run than with this.
+# times capacity, four deployments of shards: with 5, 80 to 90 of 100 refusals take less than 50 ms, with 8 some 92 to
+# 96, with 12 95 to 100. How much longer accepted requests take varies more from run to run than with this.
 COMPUTE_NICENESS = 12
 
 
