@@ -45,17 +45,11 @@ class LexiconVector:
         """Positions of the `count` heaviest terms, heaviest first, ties by lower term id."""
         return np.lexsort((self.terms, -self.weights))[:count]
 
-    def top(self, count: int, worth_V: np.ndarray | None = None) -> "LexiconVector":
-        """The `count` heaviest terms, ties by lower term id, still in ascending order of terms.
-
-        Args:
-            count: of terms.
-            worth_V: [vocabulary] float32; terms are kept by weight x worth where it is given.
-        """
+    def top(self, count: int) -> "LexiconVector":
+        """The `count` heaviest terms, ties by lower term id, still in ascending order of terms."""
         if len(self.terms) <= count:
             return self
-        ranked = self.weights if worth_V is None else self.weights * worth_V[self.terms]
-        kept = np.sort(np.lexsort((self.terms, -ranked))[:count])
+        kept = np.sort(self.heaviest(count))
         return LexiconVector(self.terms[kept], self.weights[kept])
 
     def scaled_to_unit_length(self) -> "LexiconVector":

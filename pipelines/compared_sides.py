@@ -9,6 +9,7 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.index.pursuit import TermCovariance
 from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
 from pipelines.comparison_settings import CompareSettings
@@ -93,10 +94,10 @@ def encode_both(rivals: Rivals) -> tuple[EncodedPairs, EncodedPairs]:
     return lexlip, clip
 
 
-def worth_of_terms(rivals: Rivals) -> tuple[np.ndarray, np.ndarray]:
-    """[V] float32 each: by what the LexLIP model keeps terms of images and of texts when it cuts them."""
-    worth = LexLIP.from_pretrained(rivals.lexlip).term_worth
-    return worth.of_image_terms().numpy(), worth.of_text_terms().numpy()
+def covariances(rivals: Rivals) -> tuple[TermCovariance, TermCovariance]:
+    """Of images and of texts: by the one the LexLIP model cuts texts, by the other images."""
+    statistics = LexLIP.from_pretrained(rivals.lexlip).term_statistics
+    return statistics.covariance("image"), statistics.covariance("text")
 
 
 def pictures_of(rivals: Rivals, lexlip: EncodedPairs, clip: EncodedPairs) -> Encoded:

@@ -13,15 +13,16 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.index.pursuit import TermCovariance
 from lexlip.tables import LexiconVector
 from pipelines.compared_sides import (
     Encoded,
     Rivals,
     captions_of,
+    covariances,
     encode_both,
     extra_documents,
     pictures_of,
-    worth_of_terms,
 )
 from pipelines.comparison_settings import CompareSettings
 from pipelines.corpus_arrays import map_rows, write_corpus
@@ -38,13 +39,13 @@ class Documents:
         folder: where indexes over exactly these documents are kept.
         lexicon: N rows, uncut.
         dense: [N, E] float32.
-        worth_V: [V] float32, by which the model chooses the terms that a document keeps when it is cut.
+        other_side: covariance of what asks, against which documents are cut.
     """
 
     folder: Path
     lexicon: SparseRows
     dense: np.ndarray
-    worth_V: np.ndarray
+    other_side: TermCovariance
 
     def __len__(self) -> int:
         return len(self.lexicon)
@@ -52,7 +53,7 @@ class Documents:
     def first(self, count: int) -> "Documents":
         """The first documents, as a corpus of their own."""
         folder, lexicon = self.folder / f"first-{count}", self.lexicon.between(0, count)
-        return Documents(folder, lexicon, self.dense[:count], self.worth_V)
+        return Documents(folder, lexicon, self.dense[:count], self.other_side)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Questions:
         lexicon: Q vectors.
         dense: [Q, E] float32.
         right: for each the positions of its right answers.
-        worth_V: [V] float32, as of documents.
+        other_side: covariance of documents, against which questions are cut.
     """
 
     ids: list[str]
@@ -73,11 +74,12 @@ class Questions:
     lexicon: list[LexiconVector]
     dense: np.ndarray
     right: list[np.ndarray]
-    worth_V: np.ndarray
+    other_side: TermCovariance
 
     def cut(self, terms: int) -> list[LexiconVector]:
         """The questions with at most so many terms each."""
-        return [vector.top(terms, self.worth_V) for vector in self.lexicon]
+        rows = SparseRows.of_vectors(self.lexicon).cut(terms, self.other_side)
+        return [rows.row(number) for number in range(len(rows))]
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,11 @@ def make_corpus(rivals: Rivals, settings: CompareSettings) -> ComparisonCorpus:
     known = _joined([documents, *extra_documents(rivals, settings, lexlip, int(room))])
     folder = rivals.work / f"corpus-{_key(lexlip, clip, known, settings)}"
     sources = write_corpus(folder, known, answers, settings)
-    worths = worth_of_terms(rivals)
+    of_documents, of_questions = covariances(rivals)
     if settings.direction == "image-to-text":
-        worths = worths[::-1]
-    corpus = Documents(folder, map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"), worths[0])
-    questions = _questions(lexlip, clip, asks, order, worths[1], settings)
+        of_documents, of_questions = of_questions, of_documents
+    corpus = Documents(folder, map_rows(folder), np.load(folder / "dense.npy", mmap_mode="r"), of_questions)
+    questions = _questions(lexlip, clip, asks, order, of_documents, settings)
     return ComparisonCorpus(corpus, questions, (lexlip, clip), known, answers, sources)
 
 
@@ -186,7 +188,7 @@ def _questions(
     clip: EncodedPairs,
     asks: np.ndarray,
     order: np.ndarray,
-    worth_V: np.ndarray,
+    other_side: TermCovariance,
     settings: CompareSettings,
 ) -> Questions:
     """Draws the questions; `order` says which own document of the pairs lies at each position."""
@@ -212,5 +214,5 @@ def _questions(
         [lexicon[number] for number in drawn],
         np.ascontiguousarray(np.asarray(dense)[drawn], np.float32),
         [right[number] for number in drawn],
-        worth_V,
+        other_side,
     )

@@ -55,10 +55,10 @@ def choose_examples(
     terms, bits, cut = setting["document_terms"], setting["impact_bits"], setting["query_terms"]
     index = open_index(corpus.documents, "all" if terms == "all" else int(terms), int(bits))
     vocabulary = load_model(rivals.lexlip).vocabulary
+    questions = corpus.questions.lexicon if cut == "all" else corpus.questions.cut(int(cut))
     examples = []
     for number in chosen:
-        question = corpus.questions.lexicon[number]
-        question = question if cut == "all" else question.top(int(cut), corpus.questions.worth_V)
+        question = questions[number]
         words = [_words(index, int(position), question, vocabulary) for position in found[LEXLIP][number][:SHOWN_HITS]]
         examples.append(
             ExampleQuery(

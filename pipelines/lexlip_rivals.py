@@ -79,7 +79,7 @@ def _build(
         own = [entry for entry in grid if entry[0] == wanted]
         file = documents.folder / f"cut-{wanted}.parquet.tmp-{os.getpid()}"
         if not all(is_built(_index_folder(documents, *entry)) for entry in own):
-            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted, documents.worth_V), file)
+            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted, documents.other_side), file)
         for entry in own:
             build = functools.partial(_build_one, _index_folder(documents, *entry), entry[1], record, file)
             built[entry] = built_once(_index_folder(documents, *entry), build)

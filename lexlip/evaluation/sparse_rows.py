@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexlip.index.pruning import keep_top_terms
+from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
 from lexlip.tables import SMALLEST_LENGTH, LexiconVector
 
 
@@ -64,16 +65,19 @@ class SparseRows:
         here = slice(self.starts[first], self.starts[last])
         return SparseRows(self.starts[first : last + 1] - self.starts[first], self.terms[here], self.weights[here])
 
-    def cut(self, top_terms: int | None, worth_V: np.ndarray | None = None) -> "SparseRows":
-        """The heaviest terms of every row, which then gets unit length again; None leaves all as they are.
+    def cut(self, top_terms: int | None, other_side: TermCovariance | None = None) -> "SparseRows":
+        """A few terms of every row, which then gets unit length again; None leaves all as they are.
 
         Args:
             top_terms: how many at most.
-            worth_V: [vocabulary] float32, positive; terms are kept by weight x worth where it is given.
+            other_side: terms are kept by pursuit against it where it is given, else the heaviest.
         """
         if top_terms is None:
             return self
-        starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms, worth_V)
+        if other_side is None:
+            starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms)
+        else:
+            starts, terms, weights = keep_terms_by_pursuit(self.starts, self.terms, self.weights, top_terms, other_side)
         rows = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(starts))
         lengths = np.sqrt(np.bincount(rows, np.square(weights, dtype=np.float64), minlength=len(self)))
         return SparseRows(starts, terms, (weights / np.maximum(lengths, SMALLEST_LENGTH)[rows]).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Keeping only the terms of a document that are heaviest, or most worth their place."""
+"""Keeping only the heaviest terms of a document."""
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
@@ -9,15 +9,15 @@ from lexlip.index.ranking import replace_lowest
 
 
 @inlined
-def _key(rank_bits, term):
-    """A key that is greater for a greater rank (positive floats compare like their bits) and then for a lower term."""
-    return (np.int64(rank_bits) << 32) | (np.int64(0xFFFFFFFF) - np.int64(term))
+def _key(weight_bits, term):
+    """A key that is greater for a greater weight (positive floats compare like their bits), then for a lower term."""
+    return (np.int64(weight_bits) << 32) | (np.int64(0xFFFFFFFF) - np.int64(term))
 
 
 @kernel
-def _copy_highest(starts, terms, rank_bits, weights, kept_starts, kept_terms, kept_weights):
-    """Copies of every row the terms of the highest rank that fit into `kept_starts`, ties by lower term, in ascending
-    order of terms.
+def _copy_heaviest(starts, terms, weight_bits, weights, kept_starts, kept_terms, kept_weights):
+    """Copies of every row the heaviest terms that fit into `kept_starts`, ties by lower term, in ascending order of
+    terms.
     """
     for row in range(starts.size - 1):
         begin, end = starts[row], starts[row + 1]
@@ -28,11 +28,11 @@ def _copy_highest(starts, terms, rank_bits, weights, kept_starts, kept_terms, ke
         best = np.zeros(room, np.int64)
         if room < end - begin:
             for posting in range(begin, end):
-                key = _key(rank_bits[posting], terms[posting])
+                key = _key(weight_bits[posting], terms[posting])
                 if key > best[0]:
                     replace_lowest(best, key)
         for posting in range(begin, end):
-            if _key(rank_bits[posting], terms[posting]) >= best[0]:
+            if _key(weight_bits[posting], terms[posting]) >= best[0]:
                 kept_terms[write] = terms[posting]
                 kept_weights[write] = weights[posting]
                 write += 1
@@ -43,7 +43,6 @@ def keep_top_terms(
     terms: np.ndarray,
     weights: np.ndarray,
     top_terms: int | None,
-    worth_V: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The `top_terms` heaviest terms of every row, as new (starts, terms, weights); everything when `top_terms` is
     None.
@@ -53,18 +52,16 @@ def keep_top_terms(
         terms: [postings] int32, ascending inside a row.
         weights: [postings] float32.
         top_terms: how many at most; ties go to the lower term.
-        worth_V: [vocabulary] float32, positive; terms are kept by weight x worth where it is given.
     """
     lengths = np.diff(starts)
     if top_terms is None or int(lengths.max(initial=0)) <= top_terms:
         return starts, terms, weights
     kept_starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, top_terms))]).astype(np.int64)
     kept_terms, kept_weights = np.empty(kept_starts[-1], np.int32), np.empty(kept_starts[-1], np.float32)
-    ranks = weights if worth_V is None else weights * worth_V[terms]
-    _copy_highest(
+    _copy_heaviest(
         np.require(starts, np.int64, ["C", "W"]),
         np.require(terms, np.int32, ["C", "W"]),
-        np.require(ranks, np.float32, ["C", "W"]).view(np.int32),
+        np.require(weights, np.float32, ["C", "W"]).view(np.int32),
         np.require(weights, np.float32, ["C", "W"]),
         kept_starts,
         kept_terms,

@@ -3,6 +3,7 @@
 Shapes: B rows, S pixels a side, L text tokens, V vocabulary.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
+from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -54,8 +56,8 @@ def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Te
     return torch.from_numpy(token_ids_BL[:, :longest].astype(np.int64))
 
 
-def sparse_rows(weights_BV: Tensor, top_terms: int | None, worth_V: Tensor) -> list[LexiconVector]:
-    """Rows as sparse vectors: cut to the terms of the highest weight x worth, then scaled to unit length.
+def sparse_rows(weights_BV: Tensor, top_terms: int | None, other_side: TermCovariance) -> list[LexiconVector]:
+    """Rows as sparse vectors: cut by pursuit against the other side, then scaled to unit length.
 
     Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few
     large ones; a row without any positive weight becomes an empty vector.
@@ -63,14 +65,15 @@ def sparse_rows(weights_BV: Tensor, top_terms: int | None, worth_V: Tensor) -> l
     Raises:
         ModelError: a weight is not finite: what comes from such a model must not look like an empty picture.
     """
-    vectors, worth = [], worth_V.cpu().numpy()
     rows_BV = weights_BV.float().cpu().numpy()
     if not np.isfinite(rows_BV).all():
         raise ModelError("weights that are not finite; the model's training went wrong, take an earlier checkpoint")
-    for row_V in rows_BV:
-        terms = np.flatnonzero(row_V > 0).astype(np.int32)
-        vector = LexiconVector(terms, row_V[terms])
-        if top_terms is not None:
-            vector = vector.top(top_terms, worth)
-        vectors.append(vector.scaled_to_unit_length())
-    return vectors
+    rows, terms = np.nonzero(rows_BV > 0)
+    starts = np.searchsorted(rows, np.arange(len(rows_BV) + 1))
+    starts, terms, weights = keep_terms_by_pursuit(
+        starts, terms.astype(np.int32), rows_BV[rows, terms], top_terms, other_side
+    )
+    return [
+        LexiconVector(terms[first:last], weights[first:last]).scaled_to_unit_length()
+        for first, last in itertools.pairwise(starts)
+    ]

@@ -19,7 +19,7 @@ from lexlip.model.decoder import BottleneckDecoder
 from lexlip.model.image_tower import ImageTower
 from lexlip.model.inference import by_length, image_pixels, in_batches, sparse_rows
 from lexlip.model.lexicon_head import TRANSFORMS, LexiconHead, lexicon_weights
-from lexlip.model.term_worth import TermWorth
+from lexlip.model.term_statistics import TermStatistics
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
 from lexlip.tables import LexiconVector
@@ -71,7 +71,7 @@ class LexLIP(TwoTowers):
         self.image_bridge = _bridge(image_tower.width, text_tower)
         self.image_head = self.text_head.untied_copy()
         self.decoder = BottleneckDecoder(text_tower.encoder.config)
-        self.term_worth = TermWorth(len(vocabulary))
+        self.term_statistics = TermStatistics(len(vocabulary))
         special_V = torch.zeros(len(vocabulary), dtype=torch.bool)
         special_V[list(vocabulary.special_ids)] = True
         self.register_buffer("special_V", special_V, persistent=False)
@@ -132,7 +132,7 @@ class LexLIP(TwoTowers):
     def encode_image(
         self, images: Sequence[Image.Image | bytes], *, top_terms: int | None = None, batch_size: int = 32
     ) -> list[LexiconVector]:
-        """Lexicon vectors of pictures: the `top_terms` most worthwhile terms (all if None), scaled to unit length.
+        """Lexicon vectors of pictures, of unit length: all terms, or the `top_terms` that together say most of them.
 
         Raises:
             BadImage: bytes that are not a picture within the limits.
@@ -144,7 +144,7 @@ class LexLIP(TwoTowers):
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
         with torch.inference_mode():
             weights_BV = self.image_vectors(torch.from_numpy(pixels_B3SS).to(self.device))
-        return sparse_rows(weights_BV, top_terms, self.term_worth.of_image_terms())
+        return sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("text"))
 
     def encode_text(
         self, texts: Sequence[str], *, top_terms: int | None = None, batch_size: int = 64
@@ -155,7 +155,7 @@ class LexLIP(TwoTowers):
         for tokens_BL in in_batches([texts[position] for position in order], batch_size, self.tokens):
             with torch.inference_mode():
                 weights_BV = self.text_vectors(tokens_BL.to(self.device))
-            vectors.extend(sparse_rows(weights_BV, top_terms, self.term_worth.of_text_terms()))
+            vectors.extend(sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("image")))
         return [vector for _, vector in sorted(zip(order, vectors, strict=True), key=lambda placed: placed[0])]
 
     def decode(self, vector: LexiconVector, count: int = 10) -> list[tuple[str, float]]:

@@ -21,7 +21,7 @@ from lexlip.model.towers import TwoTowers
 from lexlip.model.transformers_clip import TransformersCLIP, is_transformers_clip
 from lexlip.vocabulary import Vocabulary
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 Encoder = LexLIP | DenseCLIP | TransformersCLIP  # what turns pictures and texts into vectors

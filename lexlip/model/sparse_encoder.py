@@ -96,7 +96,7 @@ class SparseEncoder:
             convert_to_sparse_tensor: sparse COO tensors, or dense ones.
             save_to_cpu: the result is on the CPU whatever the model runs on.
             device: must be None or the device of the model.
-            max_active_dims: most worthwhile terms kept; None keeps all.
+            max_active_dims: terms kept, those that together say most; None keeps all.
 
         Returns:
             float32 [N, V], or N times [V]; [V] for a single input.

@@ -156,8 +156,8 @@ class Views:
 
     @cached_property
     def _worths(self) -> tuple[Tensor, Tensor]:
-        worth = self.lexicon_model.term_worth
-        return worth.of_image_terms(), worth.of_text_terms()
+        statistics = self.lexicon_model.term_statistics
+        return statistics.worth_of_image_terms(), statistics.worth_of_text_terms()
 
     @cached_property
     def teacher_unit_vectors(self) -> tuple[Tensor, Tensor]:

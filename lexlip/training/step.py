@@ -16,7 +16,8 @@ from torch.nn import functional
 from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.objectives.gathering import average_over_workers
+from lexlip.model.term_statistics import COVARIANCE_EVERY, COVARIANCE_ROWS, TermStatistics
+from lexlip.objectives.gathering import average_over_workers, gather_keys, worker_count
 from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
 from lexlip.objectives.tower_memory import TowerMemory
@@ -32,10 +33,11 @@ CAPTION_FIELDS = ("token_ids", "encoder_masked_ids", "encoder_labels", "decoder_
 class PhaseLoss(nn.Module):
     """The sum of a phase's objectives, as a module that data-parallel training can wrap."""
 
-    def __init__(self, model: LexLIP | DenseCLIP, phase: Phase) -> None:
+    def __init__(self, model: LexLIP | DenseCLIP, phase: Phase, steps: int) -> None:
         super().__init__()
         self.model = model
         self.objectives = phase.objectives
+        self.steps = steps
         self.rows_at_once = phase.rows_at_once
         self.token_dropout = phase.token_dropout
         self.term_use = TermUse()
@@ -43,7 +45,7 @@ class PhaseLoss(nn.Module):
     def forward(
         self,
         batch: Batch,
-        progress: float,
+        step_number: int,
         momentum: MomentumEncoder | None,
         teacher: DenseCLIP | None = None,
         memory: TowerMemory | None = None,
@@ -53,6 +55,7 @@ class PhaseLoss(nn.Module):
         remembered = memory.recall(batch) if memory is not None else None
         if self.token_dropout is not None and remembered is not None:
             batch, remembered = self.token_dropout(batch, remembered, self.model.vocabulary)
+        progress = step_number / self.steps
         views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher, remembered)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
@@ -62,10 +65,19 @@ class PhaseLoss(nn.Module):
         watched |= health(views)
         self.term_use.add(views)
         if isinstance(self.model, LexLIP) and {"image_vectors_NX", "text_vectors_BX"} <= vars(views).keys():
-            self.model.term_worth.follow(views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
+            self._follow_terms(self.model.term_statistics, views, step_number)
         if momentum is not None and keys is not None:
             momentum.remember(keys)
         return total, watched
+
+    @staticmethod
+    def _follow_terms(statistics: TermStatistics, views: Views, step_number: int) -> None:
+        images_NV, texts_BV = views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach()
+        statistics.follow(images_NV, texts_BV)
+        if step_number % COVARIANCE_EVERY == 0:
+            share = max(COVARIANCE_ROWS // worker_count(), 1)
+            some_PV = (rows[:: max(len(rows) // share, 1)][:share] for rows in (images_NV, texts_BV))
+            statistics.follow_covariance(*(gather_keys(rows_PV) for rows_PV in some_PV))
 
 
 class PhaseTrainer:
@@ -109,7 +121,7 @@ class PhaseTrainer:
             self.teacher = copy.deepcopy(teacher)
             self.teacher.set_image_size(phase.image_size)
         self.memory = _tower_memory(model, phase, self.teacher)
-        phase_loss = PhaseLoss(model, phase)
+        phase_loss = PhaseLoss(model, phase, steps)
         self.loss: nn.Module = phase_loss
         self.term_use = phase_loss.term_use
         self.optimiser = make_optimiser(model, phase.optimiser)
@@ -130,13 +142,13 @@ class PhaseTrainer:
             batch = self._halved(batch)
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            total, watched = self.loss(batch, self.step_number / self.steps, self.momentum, self.teacher, self.memory)
+            total, watched = self.loss(batch, self.step_number, self.momentum, self.teacher, self.memory)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.phase.optimiser.largest_gradient)
         self.optimiser.step()
         self.schedule.step()
-        # Batch norms and the worth of terms follow their own worker's rows; averaged, all workers hold one model.
+        # Batch norms and the means of terms follow their own worker's rows; averaged, all workers hold one model.
         average_over_workers([value for name, value in self.model.named_buffers() if name.endswith(STATISTICS)])
         if self.momentum is not None:
             self.momentum.follow(self.model)

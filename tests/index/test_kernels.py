@@ -196,17 +196,6 @@ def test_pruning_keeps_what_the_vector_itself_would_keep(make_collection):
         np.testing.assert_array_equal(kept[starts[document] : starts[document + 1]], expected.weights)
 
 
-def test_pruning_by_worth_keeps_what_the_vector_itself_would_keep(make_collection):
-    collection = make_collection(200)
-    worth = np.random.default_rng(3).random(int(collection.terms.max()) + 1).astype(np.float32)
-    starts, terms, kept = keep_top_terms(collection.starts, collection.terms, collection.weights, 5, worth)
-    for document in range(200):
-        here = slice(collection.starts[document], collection.starts[document + 1])
-        expected = LexiconVector(collection.terms[here], collection.weights[here]).top(5, worth)
-        np.testing.assert_array_equal(terms[starts[document] : starts[document + 1]], expected.terms)
-        np.testing.assert_array_equal(kept[starts[document] : starts[document + 1]], expected.weights)
-
-
 def test_inversion(make_collection):
     collection = make_collection(150)
     impacts = (np.arange(collection.terms.size) % 63 + 1).astype(np.uint8)

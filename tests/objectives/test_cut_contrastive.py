@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lexlip.errors import ModelError
-from lexlip.model.inference import sparse_rows
 from lexlip.model.lexlip import LexLIP
-from lexlip.model.term_worth import TermWorth
+from lexlip.model.term_statistics import TermStatistics
 from lexlip.objectives.contrastive import contrastive_loss
 from lexlip.objectives.cut_contrastive import CutContrastive
 from lexlip.objectives.term_cut import TermCut, most_worthwhile
@@ -53,27 +52,17 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
         CutContrastive(cuts=())
 
 
-def test_what_is_compared_in_training_is_what_encoding_makes(lexlip: LexLIP, batch: Batch) -> None:
-    whole_NV = lexlip.image_vectors(batch.pixels_N3SS).detach()
-    worth_V = torch.rand(whole_NV.shape[1], generator=torch.Generator().manual_seed(0))
-    cut_NV = normalised(most_worthwhile(whole_NV, 5, worth_V))
-    for row, encoded in zip(cut_NV, sparse_rows(whole_NV, 5, worth_V), strict=True):
-        assert len(encoded) == 5
-        torch.testing.assert_close(row[torch.from_numpy(encoded.terms).long()], torch.from_numpy(encoded.weights))
-        assert (row > 0).sum() == 5
-
-
 def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> None:
     views, terms = Views(lexlip, batch, 1.0), len(lexlip.vocabulary)
     generator = torch.Generator().manual_seed(0)
-    worth = TermWorth(terms)
-    worth.follow(torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator))
-    lexlip.term_worth = worth
+    statistics = TermStatistics(terms)
+    statistics.follow(torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator))
+    lexlip.term_statistics = statistics
     expected = [
         contrastive_loss(
-            normalised(loop_most_worthwhile(views.image_vectors_NX, image, worth.of_image_terms())),
+            normalised(loop_most_worthwhile(views.image_vectors_NX, image, statistics.worth_of_image_terms())),
             batch.image_keys_N,
-            normalised(loop_most_worthwhile(views.text_vectors_BX, text, worth.of_text_terms())),
+            normalised(loop_most_worthwhile(views.text_vectors_BX, text, statistics.worth_of_text_terms())),
             batch.caption_keys_B,
             0.05,
         )

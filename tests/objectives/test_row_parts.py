@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.model.term_worth import TermWorth
+from lexlip.model.term_statistics import TermStatistics
 from lexlip.objectives.bottleneck import ImageBottleneck, TextBottleneck
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.cut_contrastive import CutContrastive
@@ -48,9 +48,9 @@ def losses_and_gradients(
     """Of the second pass, when the queues are filled; the model has no dropout."""
     width = len(model.vocabulary) if isinstance(model, LexLIP) else 16
     momentum = MomentumEncoder(model, phase.momentum or MomentumSettings(), width).eval()
-    loss = PhaseLoss(model, phase)
+    loss = PhaseLoss(model, phase, steps=2)
     for _ in range(2):
-        total, parts = loss(batch, 0.5, momentum, teacher)
+        total, parts = loss(batch, 1, momentum, teacher)
     model.zero_grad()
     total.backward()
     gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
@@ -63,7 +63,7 @@ def test_a_lexicon_model_gets_the_losses_and_gradients_of_the_whole_batch(
 ) -> None:
     whole = losses_and_gradients(lexlip, ALL_OBJECTIVES, batch, clip)
     # The worth of terms is followed from step to step, and has to start from the same.
-    lexlip.term_worth = TermWorth(len(lexlip.vocabulary))
+    lexlip.term_statistics = TermStatistics(len(lexlip.vocabulary))
     parts = losses_and_gradients(lexlip, replace(ALL_OBJECTIVES, rows_at_once=rows), batch, clip)
     assert parts.keys() == whole.keys()
     for name, expected in whole.items():

@@ -65,8 +65,11 @@ def test_two_workers_are_one(results: tuple[Results, list[Results]], tmp_path: P
     assert any("running_var" in name for name in left["batch-norm"])
     for kind, weights in left.items():
         assert all(torch.equal(value, right[kind][name]) for name, value in weights.items())
-    # The worth of terms is that of the whole batch, too.
+    # What is known of terms is known of the whole batch, too.
     one = runpy.run_path(str(SCRIPT))["weights_after_a_step"](tmp_path, 0, 1)["lexlip"]
-    for name in ("term_worth.image_running_square", "term_worth.text_running_square"):
-        assert one[name].any()
-        torch.testing.assert_close(left["lexlip"][name], one[name])
+    for side in ("image", "text"):
+        for name in (f"{side}_running_mean", f"{side}_running_square"):
+            assert one[f"term_statistics.{name}"].any()
+            torch.testing.assert_close(left["lexlip"][f"term_statistics.{name}"], one[f"term_statistics.{name}"])
+        theirs, expected = (weights[f"term_statistics.{side}_factor"] for weights in (left["lexlip"], one))
+        torch.testing.assert_close(theirs @ theirs.T, expected @ expected.T)

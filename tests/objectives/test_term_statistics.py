@@ -1,0 +1,147 @@
+"""What a model knows of its terms: followed in training, used by every cut, saved with the model."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.model.lexlip import LexLIP
+from lexlip.model.saving import load_model
+from lexlip.model.term_statistics import COVARIANCE_EVERY, LEAST_SHARE, SLOWEST, TermStatistics
+from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.views import Batch
+from lexlip.training.phases import Phase
+from lexlip.training.step import PhaseTrainer
+
+TEXTS = ["a red ball on the left", "two small cats"]
+
+
+def unit_rows(rows: int, terms: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.rand(rows, terms, generator=generator), dim=1)
+
+
+def covariance_matrix(statistics: TermStatistics, side: str) -> np.ndarray:
+    covariance = statistics.covariance(side)
+    return covariance.factor_VR @ covariance.factor_VR.T + np.diag(covariance.rest_V)
+
+
+def test_before_training_all_terms_are_worth_the_same() -> None:
+    statistics = TermStatistics(5)
+    assert statistics.worth_of_image_terms().tolist() == statistics.worth_of_text_terms().tolist() == [1.0] * 5
+    assert not covariance_matrix(statistics, "image").any()
+
+
+def test_the_first_steps_give_the_mean_over_all_and_later_ones_move_it() -> None:
+    statistics, images, texts = TermStatistics(7), unit_rows(60, 7, 1), unit_rows(60, 7, 2)
+    for first in range(0, 60, 6):
+        statistics.follow(images[first : first + 6], texts[first : first + 6])
+    torch.testing.assert_close(statistics.image_running_mean, images.mean(dim=0))
+    torch.testing.assert_close(statistics.worth_of_image_terms(), texts.square().mean(dim=0) ** 0.25)
+    torch.testing.assert_close(statistics.worth_of_text_terms(), images.square().mean(dim=0) ** 0.25)
+    statistics.steps.fill_(10_000)
+    before = statistics.image_running_square.clone()
+    statistics.follow(images[:6], texts[:6])
+    expected = SLOWEST * before + (1 - SLOWEST) * images[:6].square().mean(dim=0)
+    torch.testing.assert_close(statistics.image_running_square, expected)
+
+
+def test_a_term_that_the_other_side_never_had_keeps_a_little() -> None:
+    statistics = TermStatistics(4)
+    statistics.follow(torch.eye(4)[:2], torch.eye(4)[:2])
+    worth = statistics.worth_of_text_terms()
+    torch.testing.assert_close(worth[2:], torch.full((2,), LEAST_SHARE * float(worth[:2].sum()) / 4))
+
+
+def test_rows_in_parts_give_the_covariance_of_all() -> None:
+    statistics, images, texts = TermStatistics(9), unit_rows(400, 9, 1), unit_rows(400, 9, 2)
+    for first in range(0, 400, 80):  # so few that none is forgotten
+        here = slice(first, first + 80)
+        statistics.follow(images[here], texts[here])
+        statistics.follow_covariance(images[here], texts[here])
+    for side, rows in (("image", images), ("text", texts)):
+        # Each part lies around a mean of its own, so a part in eighty of the variance is not seen.
+        np.testing.assert_allclose(
+            covariance_matrix(statistics, side), np.cov(rows.numpy().T, bias=True), atol=0.03 * float(rows.var())
+        )
+
+
+def test_old_rows_are_forgotten() -> None:
+    statistics, rows = TermStatistics(9), unit_rows(80, 9, 1)
+    statistics.covariance_steps.fill_(10_000)
+    statistics.follow_covariance(rows, rows)
+    share = 1 - SLOWEST**COVARIANCE_EVERY
+    expected = share * np.cov(rows.numpy().T, bias=True)
+    factor = statistics.image_factor.numpy()
+    np.testing.assert_allclose(factor @ factor.T, expected, atol=1e-6)
+
+
+def test_a_factor_of_low_rank_keeps_the_leading_directions_and_the_rest_on_the_diagonal() -> None:
+    terms, rows = 300, unit_rows(500, 300, 1)
+    statistics = TermStatistics(terms)
+    statistics.follow(rows, rows)
+    statistics.follow_covariance(rows, rows)
+    whole = np.cov(rows.numpy().T, bias=True)
+    rank = statistics.image_factor.shape[1]
+    assert rank < terms
+    values, vectors = np.linalg.eigh(whole.astype(np.float64))
+    leading = (vectors[:, -rank:] * values[-rank:]) @ vectors[:, -rank:].T
+    factor = statistics.image_factor.numpy()
+    np.testing.assert_allclose(factor @ factor.T, leading, atol=1e-6)
+    np.testing.assert_allclose(np.diag(covariance_matrix(statistics, "image")), np.diag(whole), atol=1e-6)
+
+
+@pytest.fixture
+def trained(lexlip: LexLIP, batch: Batch) -> LexLIP:
+    """The model after one training step."""
+    phase = Phase("contrast", (InBatchContrastive(),), epochs=1, batch=4, image_size=lexlip.preprocessing.size)
+    PhaseTrainer(lexlip, phase, 1, seed=0).step(batch)
+    return lexlip.eval()
+
+
+def test_training_follows_and_the_model_folder_keeps_it(trained: LexLIP, tmp_path: Path) -> None:
+    statistics = trained.term_statistics
+    assert int(statistics.steps) == int(statistics.covariance_steps) == 1
+    assert float(statistics.image_running_square.sum()) == pytest.approx(1.0, abs=1e-4)
+    trained.save_pretrained(tmp_path / "trained")
+    loaded = load_model(tmp_path / "trained")
+    assert isinstance(loaded, LexLIP)
+    for side in ("image", "text"):
+        found = covariance_matrix(loaded.term_statistics, side)
+        assert found.any()
+        np.testing.assert_array_equal(found, covariance_matrix(statistics, side))
+    assert loaded.fingerprint == trained.fingerprint
+
+
+def test_a_covariance_that_was_asked_for_is_not_kept_beyond_what_changes_it(trained: LexLIP, batch: Batch) -> None:
+    statistics = trained.term_statistics
+    first = statistics.covariance("text")
+    assert statistics.covariance("text") is first
+    rows = unit_rows(20, len(trained.vocabulary), 5)
+    statistics.follow_covariance(rows, rows)
+    second = statistics.covariance("text")
+    assert not np.array_equal(second.factor_VR @ second.factor_VR.T, first.rest_V)
+    assert second is not first
+    statistics.load_state_dict(TermStatistics(len(trained.vocabulary)).state_dict())
+    assert not statistics.covariance("text").rest_V.any()
+
+
+def test_encoding_cuts_by_the_covariance_of_the_other_side(trained: LexLIP, scenes: Path) -> None:
+    pictures = pq.read_table(scenes, columns=["image"])["image"].to_pylist()[:4]
+    statistics = trained.term_statistics
+    otherwise = 0
+    for whole, found, other_side in (
+        (trained.encode_image(pictures), trained.encode_image(pictures, top_terms=6), statistics.covariance("text")),
+        (trained.encode_text(TEXTS), trained.encode_text(TEXTS, top_terms=6), statistics.covariance("image")),
+    ):
+        expected = SparseRows.of_vectors(whole).cut(6, other_side)
+        for number, cut in enumerate(found):
+            assert 0 < len(cut) <= 6
+            assert cut.terms.tolist() == expected.row(number).terms.tolist()
+            np.testing.assert_allclose(cut.weights, expected.row(number).weights, rtol=1e-3)
+            assert np.linalg.norm(cut.weights) == pytest.approx(1.0, abs=1e-5)
+            otherwise += cut.terms.tolist() != whole[number].top(6).terms.tolist()
+    assert otherwise > 0
