@@ -24,12 +24,15 @@ class PoolingEngine(NamedTuple):
     """One way to compute the operation.
 
     Attributes:
+        maximum: (hidden_BTD, projection_VD, bias_V, padding_BT or None) -> pooled_BV, the maximum alone: on CPUs
+            looking for the token too takes ten times as long as the maximum itself.
         pool: (hidden_BTD, projection_VD, bias_V, padding_BT or None) -> pooled_BV, token_BV: the maximum and the first
             token that attained it, -1 (and minus infinity) in rows that are all padding.
         hidden_gradient: (grad_pooled_BV, token_BV, projection_VD, tokens) -> [B, T, D] in single precision.
         projection_gradient: (grad_pooled_BV, token_BV, hidden_BTD) -> [V, D] in single precision.
     """
 
+    maximum: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
     pool: Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
     hidden_gradient: Callable[[Tensor, Tensor, Tensor, int], Tensor]
     projection_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -50,6 +53,9 @@ def project_and_max_pool(
         [B, V] pooled logits; ties go to the first token that attains the maximum. A row that is all padding is minus
         infinity and passes no gradient on.
     """
+    if not torch.is_grad_enabled():  # nothing will ask which token it was
+        hidden_BTD, projection_VD, bias_V = _in_autocast_type(hidden_BTD, projection_VD, bias_V)
+        return engine_for(hidden_BTD).maximum(hidden_BTD, projection_VD, bias_V, padding_BT)
     pooled_BV: Tensor
     pooled_BV, _ = _ProjectAndMaxPool.apply(hidden_BTD, projection_VD, bias_V, padding_BT)
     return pooled_BV
@@ -70,8 +76,17 @@ def engine_for(hidden_BTD: Tensor) -> PoolingEngine:
     if hidden_BTD.device.type == "cuda" and hidden_BTD.dtype in KERNEL_TYPES:
         from lexlip.model import pooling_kernels  # Triton comes with torch for GPUs only
 
-        return PoolingEngine(pooling_kernels.pool, pooling_kernels.hidden_gradient, pooling_kernels.projection_gradient)
-    return PoolingEngine(pooling_tiles.pool, pooling_tiles.hidden_gradient, pooling_tiles.projection_gradient)
+        way: Any = pooling_kernels
+    else:
+        way = pooling_tiles
+    return PoolingEngine(way.maximum, way.pool, way.hidden_gradient, way.projection_gradient)
+
+
+def _in_autocast_type(*tensors: Tensor) -> tuple[Tensor, ...]:
+    device = tensors[0].device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
+    return tensors
 
 
 class _ProjectAndMaxPool(torch.autograd.Function):
@@ -79,10 +94,7 @@ class _ProjectAndMaxPool(torch.autograd.Function):
     def forward(
         context: Any, hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        device = hidden_BTD.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-            half = torch.get_autocast_dtype(device)
-            hidden_BTD, projection_VD, bias_V = hidden_BTD.to(half), projection_VD.to(half), bias_V.to(half)
+        hidden_BTD, projection_VD, bias_V = _in_autocast_type(hidden_BTD, projection_VD, bias_V)
         pooled_BV, token_BV = engine_for(hidden_BTD).pool(hidden_BTD, projection_VD, bias_V, padding_BT)
         context.save_for_backward(hidden_BTD, projection_VD, token_BV)
         context.mark_non_differentiable(token_BV)

@@ -68,6 +68,11 @@ def _fitting_tiles(tiles: list[triton.Config], named_arguments: dict, **_: objec
     return fitting or tiles[:1]
 
 
+def maximum(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> Tensor:
+    """Maximum over tokens, as `pooling.PoolingEngine` says; the token beside it costs the kernel next to nothing."""
+    return pool(hidden_BTD, projection_VD, bias_V, padding_BT)[0]
+
+
 def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> tuple[Tensor, Tensor]:
     """Maximum over tokens and the token that attained it, as `pooling.PoolingEngine` says.
 

@@ -7,6 +7,8 @@ Forward, one tile of logits exists at a time. Backward, the gradient of all logi
 most one entry for each (row, term), and both gradients are products with parts of it.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -22,12 +24,31 @@ NO_TOKEN = -1
 ROUTED_PLACES = 32 * 1024
 
 
+def maximum(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> Tensor:
+    """Maximum over tokens, as `pooling.PoolingEngine` says."""
+    pooled_BV = hidden_BTD.new_empty(len(hidden_BTD), len(projection_VD))
+    for place, logits_BTC in _tiles(hidden_BTD, projection_VD, bias_V, padding_BT):
+        pooled_BV[place] = logits_BTC.amax(dim=1)
+    return pooled_BV
+
+
 def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None) -> tuple[Tensor, Tensor]:
     """Maximum over tokens and the token that attained it, as `pooling.PoolingEngine` says."""
+    pooled_BV = hidden_BTD.new_empty(len(hidden_BTD), len(projection_VD))
+    token_BV = torch.empty(pooled_BV.shape, dtype=torch.int64, device=hidden_BTD.device)
+    for place, logits_BTC in _tiles(hidden_BTD, projection_VD, bias_V, padding_BT):
+        pooled_BV[place], token_BV[place] = logits_BTC.max(dim=1)
+    if padding_BT is not None:
+        token_BV.masked_fill_(padding_BT.all(dim=1, keepdim=True), NO_TOKEN)
+    return pooled_BV, token_BV
+
+
+def _tiles(
+    hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: Tensor | None
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Places in [B, V] and their logits [rows, T, C], minus infinity where a token is padding; one at a time."""
     rows, tokens, width = hidden_BTD.shape
     vocabulary = projection_VD.shape[0]
-    pooled_BV = hidden_BTD.new_empty(rows, vocabulary)
-    token_BV = torch.empty(rows, vocabulary, dtype=torch.int64, device=hidden_BTD.device)
     rows_at_once = max(1, TILE_TOKENS // max(1, tokens))
     for first in range(0, rows, rows_at_once):
         last = min(rows, first + rows_at_once)
@@ -39,10 +60,7 @@ def pool(hidden_BTD: Tensor, projection_VD: Tensor, bias_V: Tensor, padding_BT: 
             logits_BTC = logits_NC.view(last - first, tokens, stop - start)
             if padding_BT is not None:
                 logits_BTC.masked_fill_(padding_BT[first:last, :, None], float("-inf"))
-            pooled_BV[first:last, start:stop], token_BV[first:last, start:stop] = logits_BTC.max(dim=1)
-    if padding_BT is not None:
-        token_BV.masked_fill_(padding_BT.all(dim=1, keepdim=True), NO_TOKEN)
-    return pooled_BV, token_BV
+            yield (slice(first, last), slice(start, stop)), logits_BTC
 
 
 def hidden_gradient(grad_pooled_BV: Tensor, token_BV: Tensor, projection_VD: Tensor, tokens: int) -> Tensor:

@@ -33,6 +33,9 @@ def assert_like_reference(hidden: Tensor, projection: Tensor, bias: Tensor, padd
     pooled = project_and_max_pool(hidden, projection, bias, padding)
     expected = reference_project_and_max_pool(hidden, projection, bias, padding)
     torch.testing.assert_close(pooled, expected, **PRECISE)
+    with torch.no_grad():  # where no gradient is wanted, the maximum alone is computed
+        alone = project_and_max_pool(hidden, projection, bias, padding)
+    torch.testing.assert_close(alone, pooled.detach(), rtol=0, atol=0)
     upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=expected.dtype)
     upstream[:, ::3] = 0.0  # terms that a ReLU behind the pooling has cut off
     inputs = (hidden, projection, bias)

@@ -42,7 +42,12 @@ def test_the_kernels_agree_with_the_plain_route_in_triton_s_interpreter() -> Non
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels, also for tensors on the CPU; the plain route in full single precision."""
-    engine = PoolingEngine(pooling_kernels.pool, pooling_kernels.hidden_gradient, pooling_kernels.projection_gradient)
+    engine = PoolingEngine(
+        pooling_kernels.maximum,
+        pooling_kernels.pool,
+        pooling_kernels.hidden_gradient,
+        pooling_kernels.projection_gradient,
+    )
     monkeypatch.setattr(pooling, "engine_for", lambda _: engine)
 
 

@@ -102,7 +102,7 @@ def test_the_fingerprint_changes_with_any_weight_or_setting(folder: Path, lexlip
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "damaged model folder"),
         (lambda folder: (folder / "config.json").write_text("[]"), "damaged model folder"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"weights"), "damaged model folder"),
-        (lambda folder: change_config(folder, format_version=1), "format version 1, this program reads 2; train again"),
+        (lambda folder: change_config(folder, format_version=2), "format version 2, this program reads 3; train again"),
         (lambda folder: change_config(folder, kind="blip"), "unknown kind 'blip'"),
         (lambda folder: change_config(folder, kind=None), "lacks a setting"),
         (lambda folder: change_config(folder, transform="mystery"), "mystery"),
