@@ -20,12 +20,16 @@ C has V x V entries, so it comes as a factor of low rank and the rest of its dia
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lexlip.index.kernel import kernel
 
 RIDGE = 1.0  # times the mean variance of a row's own terms; a half and one and a half find as well, four less
+# Terms of a row that may be taken: so many for each that is kept, and so many at least, those that would do most on
+# their own. Rows of a trained model hardly have more; those of a fresh one have thousands, all of which take time.
+CANDIDATES_EACH, LEAST_CANDIDATES = 4, 256
 NOTHING_LEFT = 1e-6  # of its variance and ridge: a term with less left to say is said by those kept already
 
 
@@ -41,31 +45,26 @@ class TermCovariance:
     factor_VR: np.ndarray
     rest_V: np.ndarray
 
+    @cached_property
+    def variance_V(self) -> np.ndarray:
+        """[vocabulary] float32, the diagonal."""
+        return np.square(self.factor_VR).sum(axis=1) + self.rest_V
+
 
 @kernel
-def _take_out(factor_RN, rest_N, weights_N, variance_N, taken_K, steps_KN, gains_K):
+def _take_out(factor_RN, variance_N, left_N, taken_K, steps_KN, gains_K):
     """Takes terms until `taken_K` is full or no term has anything left to add; returns how many.
 
     Args:
-        factor_RN, rest_N: covariance of the row's terms.
-        weights_N: of the row.
-        variance_N: diagonal of M; left as what the taken terms do not say of each.
-        taken_K: output, places in the row in the order in which they are taken.
+        factor_RN: of the candidates.
+        variance_N: diagonal of M; becomes what the taken terms do not say of each.
+        left_N: M w; becomes M (w - x).
+        taken_K: output, places among the candidates in the order in which they are taken.
         steps_KN: output, rows of the Cholesky factor of M that the taken terms reveal.
         gains_K: output, what is projected on each of them.
     """
     rank, terms = factor_RN.shape
-    row_R = np.zeros(rank, np.float32)
-    left_N = variance_N * weights_N  # M w - M x, beginning with the diagonal of M
-    for part in range(rank):
-        for place in range(terms):
-            row_R[part] += factor_RN[part, place] * weights_N[place]
-    for part in range(rank):
-        for place in range(terms):
-            factor = factor_RN[part, place]
-            left_N[place] += factor * (row_R[part] - factor * weights_N[place])
-    least_N = NOTHING_LEFT * variance_N
-    whole_N = variance_N.copy()
+    least_N, whole_N = NOTHING_LEFT * variance_N, variance_N.copy()
     for count in range(taken_K.size):
         best, best_gain = -1, np.float32(0.0)
         for place in range(terms):
@@ -98,7 +97,7 @@ def _take_out(factor_RN, rest_N, weights_N, variance_N, taken_K, steps_KN, gains
 
 
 @kernel
-def _pursue_rows(starts, terms, weights, factor_VR, rest_V, ridge, kept_starts, kept_terms, kept_weights):
+def _pursue_rows(starts, terms, weights, factor_VR, variance_V, ridge, kept_starts, kept_terms, kept_weights):
     """Cuts every row to the room that `kept_starts` has for it, in ascending order of terms; a weight of zero is a
     place that was not needed.
     """
@@ -106,33 +105,42 @@ def _pursue_rows(starts, terms, weights, factor_VR, rest_V, ridge, kept_starts, 
     for row in range(starts.size - 1):
         first, size = starts[row], starts[row + 1] - starts[row]
         write, room = kept_starts[row], kept_starts[row + 1] - kept_starts[row]
+        terms_N, weights_N = terms[first : first + size], weights[first : first + size]
         if size <= room:
-            kept_terms[write : write + size] = terms[first : first + size]
-            kept_weights[write : write + size] = weights[first : first + size]
+            kept_terms[write : write + size] = terms_N
+            kept_weights[write : write + size] = weights_N
             continue
-        factor_RN, rest_N = np.empty((rank, size), np.float32), np.empty(size, np.float32)
-        weights_N = weights[first : first + size].copy()
+        factor_RN, row_R = np.empty((rank, size), np.float32), np.zeros(rank, np.float32)
         for place in range(size):
-            rest_N[place] = rest_V[terms[first + place]]
             for part in range(rank):
-                factor_RN[part, place] = factor_VR[terms[first + place], part]
-        variance_N = rest_N.copy()
-        for part in range(rank):
-            for place in range(size):
-                variance_N[place] += factor_RN[part, place] * factor_RN[part, place]
+                factor = factor_VR[terms_N[place], part]
+                factor_RN[part, place] = factor
+                row_R[part] += factor * weights_N[place]
+        variance_N = variance_V[terms_N]
         # Where nothing varies, any ridge does: the heaviest terms are kept.
         mean = variance_N.mean()
         variance_N += ridge * mean if mean > 0 else np.float32(1.0)
+        left_N = variance_N * weights_N
+        for part in range(rank):
+            for place in range(size):
+                factor = factor_RN[part, place]
+                left_N[place] += factor * (row_R[part] - factor * weights_N[place])
+        most = max(LEAST_CANDIDATES, CANDIDATES_EACH * room)
+        if size > most:
+            alone_N = left_N * left_N / variance_N
+            chosen = np.flatnonzero(alone_N >= np.partition(alone_N, size - most)[size - most])
+            terms_N, size = terms_N[chosen], chosen.size
+            factor_RN, variance_N, left_N = factor_RN[:, chosen], variance_N[chosen], left_N[chosen]
         taken_K = np.full(room, -1, np.int64)
         steps_KN, gains_K = np.empty((room, size), np.float32), np.empty(room, np.float32)
-        count = _take_out(factor_RN, rest_N, weights_N, variance_N, taken_K, steps_KN, gains_K)
+        count = _take_out(factor_RN, variance_N, left_N, taken_K, steps_KN, gains_K)
         for late in range(count - 1, -1, -1):  # the taken terms' weights solve the triangle of steps
             for later in range(late + 1, count):
                 gains_K[late] -= steps_KN[late, taken_K[later]] * gains_K[later]
             gains_K[late] /= steps_KN[late, taken_K[late]]
         in_order = np.argsort(taken_K[:count])
         for place in range(count):
-            kept_terms[write + place] = terms[first + taken_K[in_order[place]]]
+            kept_terms[write + place] = terms_N[taken_K[in_order[place]]]
             kept_weights[write + place] = max(gains_K[in_order[place]], np.float32(0.0))
 
 
@@ -159,7 +167,7 @@ def keep_terms_by_pursuit(
         np.require(terms, np.int32, ["C", "W"]),
         np.require(weights, np.float32, ["C", "W"]),
         np.require(other_side.factor_VR, np.float32, ["C", "W"]),
-        np.require(other_side.rest_V, np.float32, ["C", "W"]),
+        np.require(other_side.variance_V, np.float32, ["C", "W"]),
         np.float32(RIDGE),
         kept_starts,
         kept_terms,

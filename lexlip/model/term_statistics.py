@@ -10,7 +10,8 @@ a text on images:
   is the square root of the root mean square of the weight on the other side: of the covariance little more than the
   diagonal, for the price of a selection. Training through the pursuit itself found no more.
 
-All of it is followed during training, as a batch norm follows its statistics, and belongs to the model.
+All of it is followed during training, as a batch norm follows its statistics, and belongs to the model. What is
+followed are vectors as in use, with no token hidden.
 """
 
 from typing import Any
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 
 from lexlip.index.pursuit import TermCovariance
 
-SLOWEST = 0.99  # share of the old statistics kept at a step, once there have been enough steps
+FOLLOWED_EVERY = 4  # steps: the eigenvectors of some hundred rows take milliseconds, on GPUs too
+SLOWEST = 0.96  # share of the old statistics kept when new ones are taken, once there have been enough
 LEAST_SHARE = 0.1  # of the mean worth of all terms: what a term keeps that the other side never had in training
 RANK = 128  # of a factor; from 64 to 1,024 recall changes less than from one training to the next
-COVARIANCE_EVERY = 4  # steps: the eigenvectors of some hundred rows take milliseconds, on GPUs too
 COVARIANCE_ROWS = 256  # of a step, over all workers: a covariance needs a sample, not every caption
 
 
@@ -42,8 +43,7 @@ class TermStatistics(nn.Module):
     text_running_mean: Tensor
     text_running_square: Tensor
     text_factor: Tensor
-    steps: Tensor
-    covariance_steps: Tensor
+    times_followed: Tensor
 
     def __init__(self, terms: int) -> None:
         super().__init__()
@@ -51,35 +51,32 @@ class TermStatistics(nn.Module):
             self.register_buffer(f"{side}_running_mean", torch.zeros(terms))
             self.register_buffer(f"{side}_running_square", torch.zeros(terms))
             self.register_buffer(f"{side}_factor", torch.zeros(terms, min(RANK, terms)))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("covariance_steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("times_followed", torch.zeros((), dtype=torch.int64))
         self._covariances: dict[str, TermCovariance] = {}
 
     @torch.no_grad()
-    def follow(self, image_unit_vectors_NV: Tensor, text_unit_vectors_BV: Tensor) -> None:
-        """Takes the vectors of one step into the means: plain means at first, moving ones later."""
-        fresh = _fresh_share(self.steps, 1)
-        for side, rows in (("image", image_unit_vectors_NV), ("text", text_unit_vectors_BV)):
-            self.get_buffer(f"{side}_running_mean").lerp_(rows.mean(dim=0), fresh)
-            self.get_buffer(f"{side}_running_square").lerp_(rows.square().mean(dim=0), fresh)
-        self.steps += 1
-        self._covariances.clear()
-
-    @torch.no_grad()
-    def follow_covariance(self, image_unit_vectors_PV: Tensor, text_unit_vectors_PV: Tensor) -> None:
-        """Takes rows of every fourth step, the same rows on all workers, into the factors.
+    def follow(self, own_units: tuple[Tensor, Tensor], shared_units: tuple[Tensor, Tensor]) -> None:
+        """Takes in the vectors of one step: all count alike at first, later the old are slowly forgotten.
 
         A factor is kept to its rank by the leading directions of itself and the new rows: principal components of a
         stream that forgets (incremental SVD, Brand 2002).
+
+        Args:
+            own_units: [N, V] and [B, V], this worker's images and captions, for the means, which are then to be
+                averaged over workers.
+            shared_units: [P, V] each, the same rows on all workers, for the factors, which cannot be averaged.
         """
-        fresh = _fresh_share(self.covariance_steps, COVARIANCE_EVERY)
-        for side, rows_PV in (("image", image_unit_vectors_PV.float()), ("text", text_unit_vectors_PV.float())):
+        # Tensors all the way: a Python number would wait for the device at every step.
+        fresh = (1.0 / (self.times_followed + 1)).clamp(min=1.0 - SLOWEST)
+        for side, own, shared_PV in zip(("image", "text"), own_units, shared_units, strict=True):
+            self.get_buffer(f"{side}_running_mean").lerp_(own.mean(dim=0), fresh)
+            self.get_buffer(f"{side}_running_square").lerp_(own.square().mean(dim=0), fresh)
             factor_VR = self.get_buffer(f"{side}_factor")
-            around_mean_PV = (rows_PV - rows_PV.mean(dim=0)) * (fresh / len(rows_PV)).sqrt()
+            around_mean_PV = (shared_PV - shared_PV.mean(dim=0)) * (fresh / len(shared_PV)).sqrt()
             both_SV = torch.cat([factor_VR.T * (1 - fresh).sqrt(), around_mean_PV])
             leading_SR = torch.linalg.eigh(both_SV @ both_SV.T).eigenvectors[:, -factor_VR.shape[1] :]
             factor_VR.copy_(both_SV.T @ leading_SR)
-        self.covariance_steps += 1
+        self.times_followed += 1
         self._covariances.clear()
 
     def worth_of_image_terms(self) -> Tensor:
@@ -102,11 +99,6 @@ class TermStatistics(nn.Module):
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
         self._covariances.clear()
-
-
-def _fresh_share(updates: Tensor, steps_each: int) -> Tensor:
-    # Tensors all the way: a Python number would wait for the device at every step.
-    return (1.0 / (updates + 1)).clamp(min=1.0 - SLOWEST**steps_each)
 
 
 def _worth(mean_square_V: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
-from lexlip.model.term_statistics import COVARIANCE_EVERY, COVARIANCE_ROWS, TermStatistics
+from lexlip.model.term_statistics import COVARIANCE_ROWS, FOLLOWED_EVERY, TermStatistics
 from lexlip.objectives.gathering import average_over_workers, gather_keys, worker_count
 from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
@@ -53,10 +53,11 @@ class PhaseLoss(nn.Module):
         """Total loss, and its parts beside what is worth watching (both detached)."""
         keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
         remembered = memory.recall(batch) if memory is not None else None
+        shown, shown_remembered = batch, remembered
         if self.token_dropout is not None and remembered is not None:
-            batch, remembered = self.token_dropout(batch, remembered, self.model.vocabulary)
+            shown, shown_remembered = self.token_dropout(batch, remembered, self.model.vocabulary)
         progress = step_number / self.steps
-        views = Views(self.model, batch, progress, keys, self.rows_at_once, teacher, remembered)
+        views = Views(self.model, shown, progress, keys, self.rows_at_once, teacher, shown_remembered)
         parts: dict[str, Tensor] = {}
         for objective in self.objectives:
             parts |= objective(views)
@@ -64,20 +65,22 @@ class PhaseLoss(nn.Module):
         watched = {name: part.detach() for name, part in parts.items()} | {"loss": total.detach()}
         watched |= health(views)
         self.term_use.add(views)
-        if isinstance(self.model, LexLIP) and {"image_vectors_NX", "text_vectors_BX"} <= vars(views).keys():
-            self._follow_terms(self.model.term_statistics, views, step_number)
+        compared = {"image_vectors_NX", "text_vectors_BX"} <= vars(views).keys()
+        if isinstance(self.model, LexLIP) and compared and step_number % FOLLOWED_EVERY == 0:
+            whole = views if shown is batch else Views(self.model, batch, progress, remembered=remembered)
+            follow_terms(self.model.term_statistics, whole)
         if momentum is not None and keys is not None:
             momentum.remember(keys)
         return total, watched
 
-    @staticmethod
-    def _follow_terms(statistics: TermStatistics, views: Views, step_number: int) -> None:
-        images_NV, texts_BV = views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach()
-        statistics.follow(images_NV, texts_BV)
-        if step_number % COVARIANCE_EVERY == 0:
-            share = max(COVARIANCE_ROWS // worker_count(), 1)
-            some_PV = (rows[:: max(len(rows) // share, 1)][:share] for rows in (images_NV, texts_BV))
-            statistics.follow_covariance(*(gather_keys(rows_PV) for rows_PV in some_PV))
+
+@torch.no_grad()
+def follow_terms(statistics: TermStatistics, views: Views) -> None:
+    """Takes the vectors of a batch into the statistics of a model, which are then those of all workers."""
+    own = (views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
+    share = max(COVARIANCE_ROWS // worker_count(), 1)
+    images_PV, texts_PV = (gather_keys(rows[:: max(len(rows) // share, 1)][:share]) for rows in own)
+    statistics.follow(own, (images_PV, texts_PV))
 
 
 class PhaseTrainer:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lexlip.index.pursuit import RIDGE, TermCovariance, keep_terms_by_pursuit
+from lexlip.index.pursuit import LEAST_CANDIDATES, RIDGE, TermCovariance, keep_terms_by_pursuit
 from lexlip.tables import LexiconVector
 
 VOCABULARY, RANK = 40, 6
@@ -111,6 +111,18 @@ def test_of_terms_that_say_the_same_one_is_kept_and_speaks_for_both() -> None:
     assert kept.terms.tolist() == [0, 2]
     assert kept.weights[0] > row.weights[0]
     assert kept.weights[1] == pytest.approx(row.weights[2], rel=1e-5)
+
+
+def test_of_very_many_terms_those_that_do_most_alone_are_looked_at() -> None:
+    terms = 4 * LEAST_CANDIDATES
+    rng = np.random.default_rng(0)
+    covariance = TermCovariance(rng.normal(0, 0.1, (terms, RANK)).astype(np.float32), np.full(terms, 0.01, np.float32))
+    # Heavy terms first: what the light ones say is heard in the scores, but none of them can be taken.
+    weights = np.concatenate([rng.uniform(0.8, 1, LEAST_CANDIDATES), rng.uniform(0, 0.01, terms - LEAST_CANDIDATES)])
+    row = LexiconVector(np.arange(terms, dtype=np.int32), weights.astype(np.float32))
+    (kept,) = pursue([row], 5, covariance)
+    np.testing.assert_array_equal(kept.terms, slow_pursuit(row, 5, covariance).terms)
+    np.testing.assert_allclose(kept.weights, slow_pursuit(row, 5, covariance).weights, rtol=1e-3)
 
 
 def test_where_nothing_varies_the_heaviest_are_kept_as_they_are() -> None:

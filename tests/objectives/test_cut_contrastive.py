@@ -56,7 +56,8 @@ def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> Non
     views, terms = Views(lexlip, batch, 1.0), len(lexlip.vocabulary)
     generator = torch.Generator().manual_seed(0)
     statistics = TermStatistics(terms)
-    statistics.follow(torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator))
+    units = torch.rand(9, terms, generator=generator), torch.rand(9, terms, generator=generator)
+    statistics.follow(units, units)
     lexlip.term_statistics = statistics
     expected = [
         contrastive_loss(

@@ -1,5 +1,6 @@
 """What a model knows of its terms: followed in training, used by every cut, saved with the model."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from lexlip.data.examples import ExampleSettings
 from lexlip.evaluation.sparse_rows import SparseRows
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import load_model
-from lexlip.model.term_statistics import COVARIANCE_EVERY, LEAST_SHARE, SLOWEST, TermStatistics
+from lexlip.model.term_statistics import LEAST_SHARE, SLOWEST, TermStatistics
 from lexlip.objectives.contrastive import InBatchContrastive
+from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer
 
+ALL = 99  # stages and layers: more than any tower has
 TEXTS = ["a red ball on the left", "two small cats"]
 
 
@@ -38,20 +42,22 @@ def test_before_training_all_terms_are_worth_the_same() -> None:
 def test_the_first_steps_give_the_mean_over_all_and_later_ones_move_it() -> None:
     statistics, images, texts = TermStatistics(7), unit_rows(60, 7, 1), unit_rows(60, 7, 2)
     for first in range(0, 60, 6):
-        statistics.follow(images[first : first + 6], texts[first : first + 6])
+        units = images[first : first + 6], texts[first : first + 6]
+        statistics.follow(units, units)
     torch.testing.assert_close(statistics.image_running_mean, images.mean(dim=0))
     torch.testing.assert_close(statistics.worth_of_image_terms(), texts.square().mean(dim=0) ** 0.25)
     torch.testing.assert_close(statistics.worth_of_text_terms(), images.square().mean(dim=0) ** 0.25)
-    statistics.steps.fill_(10_000)
+    statistics.times_followed.fill_(10_000)
     before = statistics.image_running_square.clone()
-    statistics.follow(images[:6], texts[:6])
+    statistics.follow((images[:6], texts[:6]), (images[:6], texts[:6]))
     expected = SLOWEST * before + (1 - SLOWEST) * images[:6].square().mean(dim=0)
     torch.testing.assert_close(statistics.image_running_square, expected)
 
 
 def test_a_term_that_the_other_side_never_had_keeps_a_little() -> None:
     statistics = TermStatistics(4)
-    statistics.follow(torch.eye(4)[:2], torch.eye(4)[:2])
+    units = (torch.eye(4)[:2], torch.eye(4)[:2])
+    statistics.follow(units, units)
     worth = statistics.worth_of_text_terms()
     torch.testing.assert_close(worth[2:], torch.full((2,), LEAST_SHARE * float(worth[:2].sum()) / 4))
 
@@ -59,9 +65,8 @@ def test_a_term_that_the_other_side_never_had_keeps_a_little() -> None:
 def test_rows_in_parts_give_the_covariance_of_all() -> None:
     statistics, images, texts = TermStatistics(9), unit_rows(400, 9, 1), unit_rows(400, 9, 2)
     for first in range(0, 400, 80):  # so few that none is forgotten
-        here = slice(first, first + 80)
-        statistics.follow(images[here], texts[here])
-        statistics.follow_covariance(images[here], texts[here])
+        units = images[first : first + 80], texts[first : first + 80]
+        statistics.follow(units, units)
     for side, rows in (("image", images), ("text", texts)):
         # Each part lies around a mean of its own, so a part in eighty of the variance is not seen.
         np.testing.assert_allclose(
@@ -71,10 +76,9 @@ def test_rows_in_parts_give_the_covariance_of_all() -> None:
 
 def test_old_rows_are_forgotten() -> None:
     statistics, rows = TermStatistics(9), unit_rows(80, 9, 1)
-    statistics.covariance_steps.fill_(10_000)
-    statistics.follow_covariance(rows, rows)
-    share = 1 - SLOWEST**COVARIANCE_EVERY
-    expected = share * np.cov(rows.numpy().T, bias=True)
+    statistics.times_followed.fill_(10_000)
+    statistics.follow((rows, rows), (rows, rows))
+    expected = (1 - SLOWEST) * np.cov(rows.numpy().T, bias=True)
     factor = statistics.image_factor.numpy()
     np.testing.assert_allclose(factor @ factor.T, expected, atol=1e-6)
 
@@ -82,8 +86,7 @@ def test_old_rows_are_forgotten() -> None:
 def test_a_factor_of_low_rank_keeps_the_leading_directions_and_the_rest_on_the_diagonal() -> None:
     terms, rows = 300, unit_rows(500, 300, 1)
     statistics = TermStatistics(terms)
-    statistics.follow(rows, rows)
-    statistics.follow_covariance(rows, rows)
+    statistics.follow((rows, rows), (rows, rows))
     whole = np.cov(rows.numpy().T, bias=True)
     rank = statistics.image_factor.shape[1]
     assert rank < terms
@@ -104,7 +107,7 @@ def trained(lexlip: LexLIP, batch: Batch) -> LexLIP:
 
 def test_training_follows_and_the_model_folder_keeps_it(trained: LexLIP, tmp_path: Path) -> None:
     statistics = trained.term_statistics
-    assert int(statistics.steps) == int(statistics.covariance_steps) == 1
+    assert int(statistics.times_followed) == 1
     assert float(statistics.image_running_square.sum()) == pytest.approx(1.0, abs=1e-4)
     trained.save_pretrained(tmp_path / "trained")
     loaded = load_model(tmp_path / "trained")
@@ -116,17 +119,40 @@ def test_training_follows_and_the_model_folder_keeps_it(trained: LexLIP, tmp_pat
     assert loaded.fingerprint == trained.fingerprint
 
 
-def test_a_covariance_that_was_asked_for_is_not_kept_beyond_what_changes_it(trained: LexLIP, batch: Batch) -> None:
+def test_a_covariance_that_was_asked_for_is_not_kept_beyond_what_changes_it(trained: LexLIP) -> None:
     statistics = trained.term_statistics
     first = statistics.covariance("text")
     assert statistics.covariance("text") is first
     rows = unit_rows(20, len(trained.vocabulary), 5)
-    statistics.follow_covariance(rows, rows)
+    statistics.follow((rows, rows), (rows, rows))
     second = statistics.covariance("text")
     assert not np.array_equal(second.factor_VR @ second.factor_VR.T, first.rest_V)
     assert second is not first
     statistics.load_state_dict(TermStatistics(len(trained.vocabulary)).state_dict())
     assert not statistics.covariance("text").rest_V.any()
+
+
+def test_what_is_hidden_from_the_heads_is_not_hidden_from_the_statistics(lexlip: LexLIP, batch: Batch) -> None:
+    """Statistics are those of vectors as in use: training with and without hidden tokens begins with the same."""
+    found = []
+    for dropout in (None, TokenDropout()):
+        model = copy.deepcopy(lexlip)
+        phase = Phase(
+            "heads",
+            (InBatchContrastive(),),
+            epochs=1,
+            batch=4,
+            image_size=model.preprocessing.size,
+            examples=ExampleSettings(augment=False),
+            frozen_image_stages=ALL,
+            frozen_text_layers=ALL,
+            remember_towers=True,
+            token_dropout=dropout,
+        )
+        PhaseTrainer(model, phase, 1, seed=0).step(batch)
+        found.append(covariance_matrix(model.term_statistics, "image"))
+    assert found[0].any()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-7)
 
 
 def test_encoding_cuts_by_the_covariance_of_the_other_side(trained: LexLIP, scenes: Path) -> None:
