@@ -2,7 +2,7 @@
 
 The vocabulary has as many terms as captions of photos use (Flickr8k: 8,566), most of them made up; those that queries
 say are among the most frequent. Terms are as unequal as words are. The heads begin with a bias, so that the words of a
-text stand out among the 64 terms that are searched, as trained heads make them.
+text stand out among the few terms that are searched, as trained heads make them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from lexlip.index import Index
 from lexlip.index.manifest import read_manifest
 from lexlip.model.lexlip import LexLIP
 
-QUERY_TERMS = 64
+QUERY_TERMS = 32
 
 
 # %% The index and the model, and what keeps them together

@@ -14,6 +14,7 @@ from ray import serve
 
 from lexlip.index import Index
 from lexlip.index.manifest import read_manifest
+from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
 from lexlip.storage import locate
 from serve.encoders import ImageEncoder, TextEncoder
 from serve.gateway import Gateway
@@ -27,11 +28,13 @@ WAITING_ROOM = 1024
 
 
 def compile_kernels(index: str, shard: int) -> None:
-    """Searches one shard, so that the kernels of the engine are compiled and kept on this machine.
+    """Searches one shard and cuts a vector, so that the kernels of the engine are compiled and kept on this machine.
 
     That takes a quarter of a minute, once. Replicas that all find them missing would compile them all at the same time.
     """
     Index.open(index, shards=[shard]).search(np.array([0]), np.array([1.0]), 1)
+    nothing = TermCovariance(np.zeros((1, 1)), np.zeros(1))
+    keep_terms_by_pursuit(np.array([0, 1]), np.array([0]), np.array([1.0]), 1, nothing)
 
 
 def deployments_of_shards(shards: int, documents: int, documents_per_replica: int) -> int:

@@ -66,7 +66,7 @@ class ServeSettings:
     encode_deadline_ms: float = 10_000.0
     capacity: int = 32
     retry_after_s: int = 1
-    query_terms: int = 64
+    query_terms: int = 32
     cached_queries: int = 4096
     max_upload_bytes: int = 10 * 2**20
     max_image_pixels: int = 25_000_000

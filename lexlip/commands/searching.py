@@ -21,7 +21,7 @@ from lexlip.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from lexlip.model.lexlip import LexLIP
 
-QUERY_TERMS = 64  # as many as serving searches
+QUERY_TERMS = 32  # as many as serving searches
 WORDS_SHOWN = 4  # per hit: what a person takes in at a glance
 CAPTION_WIDTH = 60  # characters of a caption in a line
 

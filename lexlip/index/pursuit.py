@@ -157,10 +157,9 @@ def keep_terms_by_pursuit(
         top_terms: how many at most; ties go to the lower term.
         other_side: of the vectors that these will be scored with.
     """
-    lengths = np.diff(starts)
-    if top_terms is None or int(lengths.max(initial=0)) <= top_terms:
+    if top_terms is None:
         return starts, terms, weights
-    kept_starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, top_terms))]).astype(np.int64)
+    kept_starts = np.concatenate([[0], np.cumsum(np.minimum(np.diff(starts), top_terms))]).astype(np.int64)
     kept_terms, kept_weights = np.empty(kept_starts[-1], np.int32), np.zeros(kept_starts[-1], np.float32)
     _pursue_rows(
         np.require(starts, np.int64, ["C", "W"]),

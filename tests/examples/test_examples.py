@@ -66,7 +66,7 @@ def test_search_your_photos(searched: Callable, tiny_lexlip: Path, capsys: pytes
         "b/2.jpg",
         "b/4.jpg",
     ]
-    (query,) = model.encode_text(["a red boat"], top_terms=64)
+    (query,) = model.encode_text(["a red boat"], top_terms=32)
     hits = index.search(query.terms, query.weights, 3)
     assert [name for name, _ in found] == [stored["id"] for stored in index.stored(hits.positions.tolist())]
     assert searched("a red boat", k=3) == found  # from the index that is there

@@ -35,7 +35,7 @@ def test_a_text_searches_captions_for_its_words(
     by_post = client.post("/search", json={"text": QUERY, "captions": share}).json()
 
     model = served_corpus.model
-    lexicon = model.encode_text([QUERY], top_terms=64)[0]
+    lexicon = model.encode_text([QUERY], top_terms=32)[0]
     expected = expected_hits(served_corpus, lexicon, said_pieces(model.vocabulary, QUERY), share)
     assert found_ids(by_get) == found_ids(by_post) == expected
     assert found_ids(by_get) != found_ids(client.get("/search", params={"q": QUERY}).json())
@@ -46,7 +46,7 @@ def test_a_picture_searches_captions_for_what_it_shows(client: httpx.Client, ser
     by_upload = client.post("/search", files={"image": ("a.jpg", picture)}, data={"captions": "0.5"}).json()
     like_it = client.post("/search", json={"image_id": served_corpus.odd_id, "captions": 0.5, "k": 9}).json()
 
-    vector = served_corpus.model.encode_image([picture], top_terms=64)[0]
+    vector = served_corpus.model.encode_image([picture], top_terms=32)[0]
     assert found_ids(by_upload) == expected_hits(served_corpus, vector, vector, 0.5)
     index = served_corpus.open()
     own = index.vector(index.position_of(served_corpus.odd_id))

@@ -124,7 +124,7 @@ def wait_until_whole(url: str) -> None:
 
 def test_shard_replicas_answer_without_torch_and_stay_small(cluster_url: str, served_corpus: ServedCorpus) -> None:
     answer = httpx.post(f"{cluster_url}/search", json=QUERY | {"k": 5}, timeout=30)
-    vector = served_corpus.model.encode_text([QUERY["text"]], top_terms=64)[0]
+    vector = served_corpus.model.encode_text([QUERY["text"]], top_terms=32)[0]
     expected = hits_in_the_library(served_corpus.open(), vector, 5)
     assert [name for name, _ in ids_and_scores(answer)] == [name for name, _ in expected]
 

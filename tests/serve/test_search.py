@@ -46,7 +46,7 @@ async def search_twice(replica: ShardReplica, query: ShardQuery) -> Ranking:
 
 def test_replicas_of_one_shard_and_of_several_answer_alike(served_corpus: ServedCorpus) -> None:
     settings = ServeSettings(str(served_corpus.folder), str(served_corpus.model_folder)).located()
-    vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
+    vector = served_corpus.model.encode_text([QUERY], top_terms=32)[0]
     index = served_corpus.open()
     state = index.manifest.state
     some = tuple(row["id"] for row in index.stored(np.arange(0, index.documents, 2)))
@@ -89,7 +89,7 @@ def test_a_forward_pass_is_a_stage_of_texts_that_are_not_remembered(client: http
 def test_words_find_what_the_index_finds(client: httpx.Client, served_corpus: ServedCorpus) -> None:
     answer = client.get("/search", params={"q": QUERY, "k": 7}).json()
 
-    vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
+    vector = served_corpus.model.encode_text([QUERY], top_terms=32)[0]
     assert found_hits(answer) == expected_hits(served_corpus, vector, 7)
     assert answer["shards"] == {"total": served_corpus.shards, "ok": served_corpus.shards, "timed_out": 0, "failed": 0}
     assert answer["generation"] == served_corpus.open().manifest.generation
@@ -160,7 +160,7 @@ def test_a_negative_term_excludes_every_picture_that_shows_it(
 def test_filters_are_applied_before_the_best_are_taken(client: httpx.Client, served_corpus: ServedCorpus) -> None:
     answer = client.post("/search", json={"text": QUERY, "k": 3, "filters": {"number": {"min": 20, "max": 24}}}).json()
 
-    vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
+    vector = served_corpus.model.encode_text([QUERY], top_terms=32)[0]
     allowed = np.isin(np.arange(len(served_corpus.pictures)), np.arange(20, 25))
     best = served_corpus.open().search(vector.terms, vector.weights, 3, allowed=allowed)
     assert [hit["fields"]["number"] for hit in answer["hits"]] == best.positions.tolist()
@@ -171,7 +171,7 @@ def test_encoding_a_text_gives_the_models_vector_heaviest_first(
 ) -> None:
     answer = client.post("/encode", json={"text": QUERY}).json()
 
-    vector = served_corpus.model.encode_text([QUERY], top_terms=64)[0]
+    vector = served_corpus.model.encode_text([QUERY], top_terms=32)[0]
     expected = served_corpus.model.decode(vector, 64)
     assert [term["term"] for term in answer["terms"]] == [term for term, _ in expected]
     assert [term["weight"] for term in answer["terms"]] == pytest.approx([weight for _, weight in expected], rel=1e-4)
