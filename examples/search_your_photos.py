@@ -22,7 +22,7 @@ from lexlip.tables import LEXICON_VECTOR_SCHEMA
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 BATCH = 32
-QUERY_TERMS = 32  # most worthwhile words of a query that are searched; an index takes 512 at most
+QUERY_TERMS = 32  # words of a query that are searched, those that together say most; an index takes 512 at most
 
 
 @dataclass(frozen=True)

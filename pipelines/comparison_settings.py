@@ -25,8 +25,8 @@ class CompareSettings:
             searched); 0 takes the real ones. What real ones do not fill is drawn.
         held_out: share of the images of the pairs whose captions do not ask: they are distractors, and others are drawn
             from them.
-        document_terms: most worthwhile terms kept of a document.
-        query_terms: most worthwhile terms kept of a query.
+        document_terms: terms kept of a document.
+        query_terms: terms kept of a query.
         impact_bits: bits of a quantised weight.
         skip: rivals that are left out; the report says so.
         hnsw_minutes: what building HNSW may take; when it would take longer it is left out, and the report says so.

@@ -47,7 +47,7 @@ class EncodeSettings:
 
     Attributes:
         side: whether the pictures or the captions become documents.
-        top_terms: most worthwhile terms kept per vector, then scaled to unit length; None keeps all. LexLIP only.
+        top_terms: terms kept per vector, those that together say most; None keeps all. LexLIP only.
         thumbnail_pixels: longest side of the JPEG stored with every picture; 0 stores none.
         part_rows: most rows of the corpus in one part, the piece of work that is lost when a job is interrupted.
     """

@@ -51,8 +51,8 @@ class Evaluate:
         model: folder of the model.
         data: pairs: Parquet file, glob or folder, or an image folder with captions.
         json: file for the result.
-        image_terms: most worthwhile terms kept per image; all unless given. LexLIP only.
-        query_terms: most worthwhile terms kept per caption; all unless given. LexLIP only.
+        image_terms: terms kept per image, those that together say most; all unless given. LexLIP only.
+        query_terms: terms kept per caption; all unless given. LexLIP only.
         lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
         captions: also measure searches that weigh captions: each asks among pictures known by their other captions.
             LexLIP only.

@@ -33,7 +33,7 @@ class LearnLookup:
         model: folder of a LexLIP model.
         data: training pairs: Parquet file, glob or folder, or an image folder with captions.
         out: folder for the table; the image vectors are kept beside it in `<out>.vectors`.
-        image_terms: most worthwhile terms kept per image, as in the index that will be searched.
+        image_terms: terms kept per image, as in the index that will be searched.
         learning: epochs, batch and rate.
         actors: the processes that hold the model.
     """

@@ -32,7 +32,7 @@ def evaluate_classes(
         classes: see `class_names`. Pictures with none of the classes are left out.
         templates: sentences with {} for the name of a class.
         folder: where vectors go; what is there already is not encoded again.
-        image_terms: most worthwhile terms kept of a picture by a LexLIP model; None keeps all.
+        image_terms: terms kept of a picture by a LexLIP model; None keeps all.
         actors: the processes that hold the model.
 
     Raises:

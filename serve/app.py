@@ -6,6 +6,7 @@ serve run serve.app:lexlip index=FOLDER model=FOLDER
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,15 @@ from serve.shards import ShardReplica
 WAITING_ROOM = 1024
 
 
-def compile_kernels(index: str, shard: int) -> None:
-    """Searches one shard and cuts a vector, so that the kernels of the engine are compiled and kept on this machine.
+def compile_kernels(index: str, shards: Sequence[int]) -> None:
+    """Cuts a vector and searches the shards, so that the kernels of the engine are compiled and kept on this machine.
 
     That takes a quarter of a minute, once. Replicas that all find them missing would compile them all at the same time.
     """
-    Index.open(index, shards=[shard]).search(np.array([0]), np.array([1.0]), 1)
     nothing = TermCovariance(np.zeros((1, 1)), np.zeros(1))
     keep_terms_by_pursuit(np.array([0, 1]), np.array([0]), np.array([1.0]), 1, nothing)
+    if shards:
+        Index.open(index, shards=shards).search(np.array([0]), np.array([1.0]), 1)
 
 
 def deployments_of_shards(shards: int, documents: int, documents_per_replica: int) -> int:
@@ -54,8 +56,8 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     """
     settings = ServeSettings.from_arguments(args).located()
     manifest = read_manifest(settings.index)
-    if isinstance(locate(settings.index), Path) and manifest.shards:  # to fetch one would take longer than it saves
-        compile_kernels(settings.index, manifest.shards[0].shard)
+    local = isinstance(locate(settings.index), Path)  # to fetch a shard would take longer than it saves
+    compile_kernels(settings.index, [entry.shard for entry in manifest.shards[:1] if local])
     groups = deployments_of_shards(len(manifest.shards), manifest.documents, settings.documents_per_replica)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "runtime_env": REPLICA_ENVIRONMENT},

@@ -44,7 +44,7 @@ class ServeSettings:
         encode_deadline_ms: how long a query waits for its encoder before it is refused with 503.
         capacity: requests worked on at a time; more are refused at once with 503 and Retry-After.
         retry_after_s: what a refused client is told to wait.
-        query_terms: most worthwhile terms of an encoded query that are searched.
+        query_terms: terms of an encoded query that are searched, those that together say most.
         cached_queries: encoded texts the gateway remembers, for search as you type.
         max_upload_bytes: largest request body.
         max_image_pixels: largest picture decoded.

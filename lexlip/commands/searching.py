@@ -37,7 +37,7 @@ class Search:
         lookup: a query lookup instead of the model: texts only, at once, for less recall.
         image: the query is a picture.
         k: how many hits.
-        query_terms: most worthwhile terms of the query that are searched.
+        query_terms: terms of the query that are searched, those that together say most.
         captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
         json: print one JSON object a hit.
     """
@@ -101,7 +101,7 @@ class Explain:
         index: folder or URL of the index.
         model: the model that made its vectors.
         image: the query is a picture.
-        query_terms: most worthwhile terms of the query that are searched.
+        query_terms: terms of the query that are searched, those that together say most.
         captions: share of the pictures' captions in the score, 0 to 1; the index must have them.
     """
 

@@ -10,8 +10,9 @@ most K terms is kept whose scores differ least from those of w, as far as the ot
 
 where C is the covariance of the other side's vectors. Terms are taken one by one, each time the one that takes most of
 what is left (orthogonal least squares: Chen, Billings and Luo 1989; matching pursuit: Pati et al. 1993), and what is
-kept is weighed anew, so that *dog* takes over the weight of the *puppy* that was left out. With a C of zero this is
-the K heaviest terms with their own weights. The ridge holds weights to what they were where C says little, and keeps
+kept is weighed anew, so that *dog* takes over the weight of the *puppy* that was left out; a term that would get a
+weight below zero then, which hardly happens, is left out. With a C of zero this is the K heaviest terms with their own
+weights. The ridge holds weights to what they were where C says little, and keeps
 terms that the other side hardly ever had.
 
 C has V x V entries, so it comes as a factor of low rank and the rest of its diagonal.
@@ -26,10 +27,11 @@ import numpy as np
 
 from lexlip.index.kernel import kernel
 
-RIDGE = 1.0  # times the mean variance of a row's own terms; a half and one and a half find as well, four less
+RIDGE = 1.0  # times the mean variance of a row's own terms; a half finds nearly as much
 # Terms of a row that may be taken: so many for each that is kept, and so many at least, those that would do most on
 # their own. Rows of a trained model hardly have more; those of a fresh one have thousands, all of which take time.
 CANDIDATES_EACH, LEAST_CANDIDATES = 4, 256
+NO_VARIANCE = 1e-20  # mean variance of a row's terms below which they count as never weighed; unit vectors have 1e-4
 NOTHING_LEFT = 1e-6  # of its variance and ridge: a term with less left to say is said by those kept already
 
 
@@ -56,10 +58,10 @@ def _take_out(factor_RN, variance_N, left_N, taken_K, steps_KN, gains_K):
     """Takes terms until `taken_K` is full or no term has anything left to add; returns how many.
 
     Args:
-        factor_RN: of the candidates.
+        factor_RN: of the N candidates.
         variance_N: diagonal of M; becomes what the taken terms do not say of each.
         left_N: M w; becomes M (w - x).
-        taken_K: output, places among the candidates in the order in which they are taken.
+        taken_K: output, int64 places among the candidates in the order in which they are taken.
         steps_KN: output, rows of the Cholesky factor of M that the taken terms reveal.
         gains_K: output, what is projected on each of them.
     """
@@ -100,6 +102,13 @@ def _take_out(factor_RN, variance_N, left_N, taken_K, steps_KN, gains_K):
 def _pursue_rows(starts, terms, weights, factor_VR, variance_V, ridge, kept_starts, kept_terms, kept_weights):
     """Cuts every row to the room that `kept_starts` has for it, in ascending order of terms; a weight of zero is a
     place that was not needed.
+
+    Args:
+        starts, terms, weights: the rows, as of `keep_terms_by_pursuit`.
+        factor_VR, variance_V: factor and diagonal of the covariance.
+        ridge: in units of a row's mean variance.
+        kept_starts: [rows + 1] int64, where the places of each row begin.
+        kept_terms, kept_weights: output, int32 and float32.
     """
     rank = factor_VR.shape[1]
     for row in range(starts.size - 1):
@@ -117,9 +126,15 @@ def _pursue_rows(starts, terms, weights, factor_VR, variance_V, ridge, kept_star
                 factor_RN[part, place] = factor
                 row_R[part] += factor * weights_N[place]
         variance_N = variance_V[terms_N]
-        # Where nothing varies, any ridge does: the heaviest terms are kept.
         mean = variance_N.mean()
-        variance_N += ridge * mean if mean > 0 else np.float32(1.0)
+        if mean > NO_VARIANCE:  # M over the mean, so that no product leaves the range of single precision
+            variance_N /= mean
+            factor_RN /= np.sqrt(mean)
+            row_R /= np.sqrt(mean)
+        else:  # where nothing varies, the ridge decides: the heaviest terms are kept
+            variance_N[:] = 0
+            factor_RN[:] = 0
+        variance_N += ridge
         left_N = variance_N * weights_N
         for part in range(rank):
             for place in range(size):
@@ -127,7 +142,7 @@ def _pursue_rows(starts, terms, weights, factor_VR, variance_V, ridge, kept_star
                 left_N[place] += factor * (row_R[part] - factor * weights_N[place])
         most = max(LEAST_CANDIDATES, CANDIDATES_EACH * room)
         if size > most:
-            alone_N = left_N * left_N / variance_N
+            alone_N = np.maximum(left_N, 0) ** 2 / variance_N
             chosen = np.flatnonzero(alone_N >= np.partition(alone_N, size - most)[size - most])
             terms_N, size = terms_N[chosen], chosen.size
             factor_RN, variance_N, left_N = factor_RN[:, chosen], variance_N[chosen], left_N[chosen]

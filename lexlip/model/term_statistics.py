@@ -1,6 +1,7 @@
 """What a lexicon model knows of its own vectors: how heavy terms are on each side, and how they vary together.
 
-Shapes: N images, B captions, V vocabulary, R rank of a covariance's factor, P rows that are taken into it.
+Shapes: N images, B captions, V vocabulary, R rank of a covariance's factor, P rows that are taken into it, S rows of
+the factor and these together.
 
 A term adds to a score what both sides weigh it, so which terms of an image are worth keeping depends on texts, and of
 a text on images:
@@ -11,7 +12,7 @@ a text on images:
   diagonal, for the price of a selection. Training through the pursuit itself found no more.
 
 All of it is followed during training, as a batch norm follows its statistics, and belongs to the model. What is
-followed are vectors as in use, with no token hidden.
+followed are vectors with no token hidden, as in use.
 """
 
 from typing import Any
@@ -19,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lexlip.errors import ModelError
 from lexlip.index.pursuit import TermCovariance
 
 FOLLOWED_EVERY = 4  # steps: the eigenvectors of some hundred rows take milliseconds, on GPUs too
 SLOWEST = 0.96  # share of the old statistics kept when new ones are taken, once there have been enough
 LEAST_SHARE = 0.1  # of the mean worth of all terms: what a term keeps that the other side never had in training
-RANK = 128  # of a factor; from 64 to 1,024 recall changes less than from one training to the next
+RANK = 128  # of a factor; 64 lose a little recall, 1,024 gain none
 COVARIANCE_ROWS = 256  # of a step, over all workers: a covariance needs a sample, not every caption
 
 
@@ -66,16 +68,13 @@ class TermStatistics(nn.Module):
                 averaged over workers.
             shared_units: [P, V] each, the same rows on all workers, for the factors, which cannot be averaged.
         """
-        # Tensors all the way: a Python number would wait for the device at every step.
         fresh = (1.0 / (self.times_followed + 1)).clamp(min=1.0 - SLOWEST)
-        for side, own, shared_PV in zip(("image", "text"), own_units, shared_units, strict=True):
-            self.get_buffer(f"{side}_running_mean").lerp_(own.mean(dim=0), fresh)
-            self.get_buffer(f"{side}_running_square").lerp_(own.square().mean(dim=0), fresh)
-            factor_VR = self.get_buffer(f"{side}_factor")
-            around_mean_PV = (shared_PV - shared_PV.mean(dim=0)) * (fresh / len(shared_PV)).sqrt()
-            both_SV = torch.cat([factor_VR.T * (1 - fresh).sqrt(), around_mean_PV])
-            leading_SR = torch.linalg.eigh(both_SV @ both_SV.T).eigenvectors[:, -factor_VR.shape[1] :]
-            factor_VR.copy_(both_SV.T @ leading_SR)
+        with torch.autocast(self.times_followed.device.type, enabled=False):
+            for side, own, shared_PV in zip(("image", "text"), own_units, shared_units, strict=True):
+                self.get_buffer(f"{side}_running_mean").lerp_(own.mean(dim=0), fresh)
+                self.get_buffer(f"{side}_running_square").lerp_(own.square().mean(dim=0), fresh)
+                factor_VR = self.get_buffer(f"{side}_factor")
+                factor_VR.copy_(_leading_directions(factor_VR, shared_PV, fresh))
         self.times_followed += 1
         self._covariances.clear()
 
@@ -88,17 +87,37 @@ class TermStatistics(nn.Module):
         return _worth(self.image_running_square)
 
     def covariance(self, side: str) -> TermCovariance:
-        """Of the vectors of a side, "image" or "text": vectors of the other side are cut by it."""
+        """Of the vectors of a side, "image" or "text": vectors of the other side are cut by it.
+
+        Raises:
+            ModelError: the statistics are not finite.
+        """
         if side not in self._covariances:
             mean_V, square_V = self.get_buffer(f"{side}_running_mean"), self.get_buffer(f"{side}_running_square")
             factor_VR = self.get_buffer(f"{side}_factor")
             rest_V = (square_V - mean_V.square() - factor_VR.square().sum(dim=1)).clamp(min=0)
-            self._covariances[side] = TermCovariance(factor_VR.cpu().numpy(), rest_V.cpu().numpy())
+            if not (factor_VR.isfinite().all() and rest_V.isfinite().all()):
+                raise ModelError(
+                    f"statistics of {side} terms that are not finite; the model's training went wrong, take an earlier "
+                    "checkpoint"
+                )
+            # Copies: what was given out stays as it is when training goes on.
+            self._covariances[side] = TermCovariance(factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy())
         return self._covariances[side]
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
         self._covariances.clear()
+
+
+def _leading_directions(factor_VR: Tensor, rows_PV: Tensor, fresh: Tensor) -> Tensor:
+    """[V, R]: a factor of what the old one says and, for the share `fresh`, of the new rows' covariance."""
+    around_mean_PV = (rows_PV - rows_PV.mean(dim=0)) * (fresh / len(rows_PV)).sqrt()
+    both_SV = torch.cat([factor_VR.T * (1 - fresh).sqrt(), around_mean_PV])
+    # A step that went wrong is for the run to stop, in its own words; eigenvectors of it there are none.
+    products_SS = (both_SV @ both_SV.T).double().nan_to_num(0.0, 0.0, 0.0)
+    leading_SR = torch.linalg.eigh(products_SS).eigenvectors[:, -factor_VR.shape[1] :]
+    return both_SV.T @ leading_SR.float()
 
 
 def _worth(mean_square_V: Tensor) -> Tensor:

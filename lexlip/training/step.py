@@ -53,7 +53,7 @@ class PhaseLoss(nn.Module):
         """Total loss, and its parts beside what is worth watching (both detached)."""
         keys = momentum.keys(batch, self.rows_at_once) if momentum is not None else None
         remembered = memory.recall(batch) if memory is not None else None
-        shown, shown_remembered = batch, remembered
+        shown, shown_remembered = batch, remembered  # what the losses see of it
         if self.token_dropout is not None and remembered is not None:
             shown, shown_remembered = self.token_dropout(batch, remembered, self.model.vocabulary)
         progress = step_number / self.steps
@@ -66,7 +66,9 @@ class PhaseLoss(nn.Module):
         watched |= health(views)
         self.term_use.add(views)
         compared = {"image_vectors_NX", "text_vectors_BX"} <= vars(views).keys()
-        if isinstance(self.model, LexLIP) and compared and step_number % FOLLOWED_EVERY == 0:
+        to_follow = step_number % FOLLOWED_EVERY == 0 or step_number == self.steps - 1
+        if isinstance(self.model, LexLIP) and compared and to_follow:
+            # In use nothing is hidden, so statistics are of the whole batch; where the losses saw it, it is at hand.
             whole = views if shown is batch else Views(self.model, batch, progress, remembered=remembered)
             follow_terms(self.model.term_statistics, whole)
         if momentum is not None and keys is not None:
@@ -76,7 +78,9 @@ class PhaseLoss(nn.Module):
 
 @torch.no_grad()
 def follow_terms(statistics: TermStatistics, views: Views) -> None:
-    """Takes the vectors of a batch into the statistics of a model, which are then those of all workers."""
+    """Takes the vectors of a batch into the statistics of a model: means of this worker's rows, which are averaged
+    later, and directions of rows of all workers.
+    """
     own = (views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
     share = max(COVARIANCE_ROWS // worker_count(), 1)
     images_PV, texts_PV = (gather_keys(rows[:: max(len(rows) // share, 1)][:share]) for rows in own)

@@ -133,6 +133,17 @@ def test_where_nothing_varies_the_heaviest_are_kept_as_they_are() -> None:
     np.testing.assert_allclose(kept.weights, row.top(5).weights, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12])
+def test_how_much_everything_varies_does_not_matter(scale: float) -> None:
+    covariance, row = covariance_of(1), row_of(3, 30)
+    scaled = TermCovariance(covariance.factor_VR * np.float32(scale**0.5), covariance.rest_V * np.float32(scale))
+    (kept,), (expected,) = pursue([row], 5, scaled), pursue([row], 5, covariance)
+    if scale < 1e-20:  # as good as nothing
+        expected = row.top(5)
+    np.testing.assert_array_equal(kept.terms, expected.terms)
+    np.testing.assert_allclose(kept.weights, expected.weights, rtol=1e-3)
+
+
 def test_rows_of_all_lengths_stand_beside_each_other() -> None:
     covariance = covariance_of(1)
     rows = [row_of(seed, size) for seed, size in enumerate((0, 30, 4, 1, 12, 0))]

@@ -59,7 +59,7 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
         for phase in phases:
             model = load_model(folder / kind)
             freeze(model, phase)
-            loss: nn.Module = PhaseLoss(model, phase, steps=2)
+            loss: nn.Module = PhaseLoss(model, phase, steps=8)
             if world > 1:
                 loss = DistributedDataParallel(loss, find_unused_parameters=True, broadcast_buffers=False)
             teacher = load_model(folder / "clip") if phase.follows_teacher else None
@@ -67,7 +67,7 @@ def losses_and_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[
             momentum = MomentumEncoder(model, phase.momentum, width).eval() if phase.momentum else None
             for part in ("first", "second"):  # the first batch fills the queues
                 batch = own_batch(folder, part, model.vocabulary.pad_id, rank, world)
-                total, watched = loss(batch, 1, momentum, teacher)
+                total, watched = loss(batch, 4, momentum, teacher)
                 average_over_workers([value for name, value in model.named_buffers() if name.endswith(STATISTICS)])
             total.backward()
             results[f"{kind} {phase.name} losses"] = {

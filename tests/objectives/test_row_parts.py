@@ -48,9 +48,9 @@ def losses_and_gradients(
     """Of the second pass, when the queues are filled; the model has no dropout."""
     width = len(model.vocabulary) if isinstance(model, LexLIP) else 16
     momentum = MomentumEncoder(model, phase.momentum or MomentumSettings(), width).eval()
-    loss = PhaseLoss(model, phase, steps=2)
+    loss = PhaseLoss(model, phase, steps=8)
     for _ in range(2):
-        total, parts = loss(batch, 1, momentum, teacher)
+        total, parts = loss(batch, 4, momentum, teacher)
     model.zero_grad()
     total.backward()
     gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
