@@ -12,8 +12,8 @@ where C is the covariance of the other side's vectors. Terms are taken one by on
 what is left (orthogonal least squares: Chen, Billings and Luo 1989; matching pursuit: Pati et al. 1993), and what is
 kept is weighed anew, so that *dog* takes over the weight of the *puppy* that was left out; a term that would get a
 weight below zero then, which hardly happens, is left out. With a C of zero this is the K heaviest terms with their own
-weights. The ridge holds weights to what they were where C says little, and keeps
-terms that the other side hardly ever had.
+weights. The ridge holds weights to what they were where C says little, and keeps terms that the other side hardly ever
+had.
 
 C has V x V entries, so it comes as a factor of low rank and the rest of its diagonal.
 """
