@@ -6,14 +6,12 @@ serve run serve.app:lexlip index=FOLDER model=FOLDER
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray import serve
 
-from lexlip.index import Index
 from lexlip.index.manifest import read_manifest
 from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
 from lexlip.storage import locate
@@ -22,21 +20,28 @@ from serve.gateway import Gateway
 from serve.hops import REPLICA_ENVIRONMENT
 from serve.priority import giving_way
 from serve.settings import ServeSettings, key_digest
-from serve.shards import ShardReplica
+from serve.shards import ShardGroup, ShardReplica, warm
 
 # The gateway refuses beyond its capacity by itself, at once and with Retry-After; Serve's queue only has to be longer.
 WAITING_ROOM = 1024
 
 
-def compile_kernels(index: str, shards: Sequence[int]) -> None:
-    """Cuts a vector and searches the shards, so that the kernels of the engine are compiled and kept on this machine.
+def compile_kernels(index: str, shards: int) -> None:
+    """Does what replicas and the gateway do, so that the kernels of the engine are compiled and kept on this machine.
 
     That takes a quarter of a minute, once. Replicas that all find them missing would compile them all at the same time.
+
+    Args:
+        index: folder of the index.
+        shards: how many it has; one of them is searched.
     """
     nothing = TermCovariance(np.zeros((1, 1)), np.zeros(1))
     keep_terms_by_pursuit(np.array([0, 1]), np.array([0]), np.array([1.0]), 1, nothing)
     if shards:
-        Index.open(index, shards=shards).search(np.array([0]), np.array([1.0]), 1)
+        group = ShardGroup.open(index, 0, shards)
+        warm(group)
+        if group.shards[0].index.documents:
+            group.shards[0].index.contributions(0, np.array([0], np.int32), np.array([1.0], np.float32))
 
 
 def deployments_of_shards(shards: int, documents: int, documents_per_replica: int) -> int:
@@ -57,7 +62,7 @@ def lexlip(args: dict[str, str]) -> serve.Application:
     settings = ServeSettings.from_arguments(args).located()
     manifest = read_manifest(settings.index)
     local = isinstance(locate(settings.index), Path)  # to fetch a shard would take longer than it saves
-    compile_kernels(settings.index, [entry.shard for entry in manifest.shards[:1] if local])
+    compile_kernels(settings.index, len(manifest.shards) if local else 0)
     groups = deployments_of_shards(len(manifest.shards), manifest.documents, settings.documents_per_replica)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "runtime_env": REPLICA_ENVIRONMENT},

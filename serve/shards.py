@@ -125,6 +125,17 @@ class ShardGroup:
         return merge(list(each(lambda shard: shard.search(query), self.shards)), query.k)
 
 
+def warm(group: ShardGroup) -> None:
+    """Searches in every way that has kernels of its own, so that no request waits for one to be compiled or loaded.
+
+    Compiling those of an exclusion takes longer than a request may.
+    """
+    for excluded in ((), ((0,),)):
+        group.search(
+            ShardQuery(group.state, np.array([0], np.int32), np.array([1.0], np.float32), 1, excluded=excluded)
+        )
+
+
 class ShardReplica:
     """A replica over a `ShardGroup`; there is one deployment per group, each with several replicas."""
 
@@ -136,12 +147,7 @@ class ShardReplica:
         # Requests and the shards of one request wait for different pools, or they would wait for each other.
         self._requests = ShortWork(ThreadPoolExecutor(settings.threads, thread_name_prefix="request"))
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="shard")
-        self._warm()
-
-    def _warm(self) -> None:
-        """Loads the compiled kernels before the first request needs them."""
-        query = ShardQuery(self._keeper.current.state, np.array([0], np.int32), np.array([1.0], np.float32), 1)
-        self._keeper.current.search(query)
+        warm(self._keeper.current)
 
     async def search(self, query: ShardQuery) -> ShardAnswer:
         """The best documents of this group's shards in the state that the query names."""
