@@ -9,7 +9,7 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
-from lexlip.index.pursuit import TermCovariance
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.model.lexlip import LexLIP
 from lexlip.tables import LexiconVector
 from pipelines.comparison_settings import CompareSettings

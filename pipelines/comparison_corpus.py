@@ -13,7 +13,7 @@ import numpy as np
 
 from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
-from lexlip.index.pursuit import TermCovariance
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.tables import LexiconVector
 from pipelines.compared_sides import (
     Encoded,

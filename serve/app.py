@@ -13,7 +13,9 @@ import numpy as np
 from ray import serve
 
 from lexlip.index.manifest import read_manifest
-from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
+from lexlip.index.pursuit import keep_terms_by_pursuit
+from lexlip.index.scaling import scale_by_spread
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.storage import locate
 from serve.encoders import ImageEncoder, TextEncoder
 from serve.gateway import Gateway
@@ -35,8 +37,8 @@ def compile_kernels(index: str, shards: int) -> None:
         index: folder of the index.
         shards: how many it has; one of them is searched.
     """
-    nothing = TermCovariance(np.zeros((1, 1)), np.zeros(1))
-    keep_terms_by_pursuit(np.array([0, 1]), np.array([0]), np.array([1.0]), 1, nothing)
+    one_row, nothing = (np.array([0, 1]), np.array([0]), np.array([1.0])), TermCovariance.of_nothing(1)
+    scale_by_spread(*keep_terms_by_pursuit(*one_row, 1, nothing), nothing)
     if shards:
         group = ShardGroup.open(index, 0, shards)
         warm(group)

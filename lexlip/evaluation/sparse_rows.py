@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexlip.index.pruning import keep_top_terms
-from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
-from lexlip.tables import SMALLEST_LENGTH, LexiconVector
+from lexlip.index.pursuit import keep_terms_by_pursuit
+from lexlip.index.scaling import scale_by_spread
+from lexlip.index.term_covariance import TermCovariance
+from lexlip.tables import LexiconVector
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,18 @@ class SparseRows:
         return SparseRows(self.starts[first : last + 1] - self.starts[first], self.terms[here], self.weights[here])
 
     def cut(self, top_terms: int | None, other_side: TermCovariance | None = None) -> "SparseRows":
-        """A few terms of every row, which then gets unit length again; None leaves all as they are.
+        """A few terms of every row, scaled anew.
 
         Args:
-            top_terms: how many at most.
-            other_side: terms are kept by pursuit against it where it is given, else the heaviest.
+            top_terms: how many at most; None keeps all.
+            other_side: terms are kept by pursuit against it where it is given, and rows scaled by how their scores with
+                it spread. Otherwise the heaviest terms are kept, and rows get unit length.
         """
-        if top_terms is None:
-            return self
         if other_side is None:
+            if top_terms is None:
+                return self
             starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms)
+            other_side = TermCovariance.of_nothing(terms.max(initial=0) + 1)
         else:
             starts, terms, weights = keep_terms_by_pursuit(self.starts, self.terms, self.weights, top_terms, other_side)
-        rows = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(starts))
-        lengths = np.sqrt(np.bincount(rows, np.square(weights, dtype=np.float64), minlength=len(self)))
-        return SparseRows(starts, terms, (weights / np.maximum(lengths, SMALLEST_LENGTH)[rows]).astype(np.float32))
+        return SparseRows(starts, terms, scale_by_spread(starts, terms, weights, other_side))

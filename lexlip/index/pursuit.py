@@ -14,18 +14,14 @@ kept is weighed anew, so that *dog* takes over the weight of the *puppy* that wa
 weight below zero then, which hardly happens, is left out. With a C of zero this is the K heaviest terms with their own
 weights. The ridge holds weights to what they were where C says little, and keeps terms that the other side hardly ever
 had.
-
-C has V x V entries, so it comes as a factor of low rank and the rest of its diagonal.
 """
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 
 from lexlip.index.kernel import kernel
+from lexlip.index.term_covariance import TermCovariance
 
 RIDGE = 1.0  # times the mean variance of a row's own terms; a half finds nearly as much
 # Terms of a row that may be taken: so many for each that is kept, and so many at least, those that would do most on
@@ -33,24 +29,6 @@ RIDGE = 1.0  # times the mean variance of a row's own terms; a half finds nearly
 CANDIDATES_EACH, LEAST_CANDIDATES = 4, 256
 NO_VARIANCE = 1e-20  # mean variance of a row's terms below which they count as never weighed; unit vectors have 1e-4
 NOTHING_LEFT = 1e-6  # of its variance and ridge: a term with less left to say is said by those kept already
-
-
-@dataclass(frozen=True)
-class TermCovariance:
-    """How the weights of terms vary together on one side: factor_VR @ factor_VR.T, and `rest_V` on the diagonal.
-
-    Attributes:
-        factor_VR: [vocabulary, R] float32.
-        rest_V: [vocabulary] float32, not negative.
-    """
-
-    factor_VR: np.ndarray
-    rest_V: np.ndarray
-
-    @cached_property
-    def variance_V(self) -> np.ndarray:
-        """[vocabulary] float32, the diagonal."""
-        return np.square(self.factor_VR).sum(axis=1) + self.rest_V
 
 
 @kernel

@@ -15,7 +15,9 @@ from torch import Tensor
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
-from lexlip.index.pursuit import TermCovariance, keep_terms_by_pursuit
+from lexlip.index.pursuit import keep_terms_by_pursuit
+from lexlip.index.scaling import scale_by_spread
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.tables import LexiconVector
 from lexlip.vocabulary import Vocabulary
 
@@ -57,7 +59,7 @@ def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Te
 
 
 def sparse_rows(weights_BV: Tensor, top_terms: int | None, other_side: TermCovariance) -> list[LexiconVector]:
-    """Rows as sparse vectors: cut by pursuit against the other side, then scaled to unit length.
+    """Rows as sparse vectors: cut by pursuit against the other side, then scaled by how their scores with it spread.
 
     Scaling after the cut rather than before it keeps pictures with many small weights comparable to those with few
     large ones; a row without any positive weight becomes an empty vector.
@@ -73,7 +75,5 @@ def sparse_rows(weights_BV: Tensor, top_terms: int | None, other_side: TermCovar
     starts, terms, weights = keep_terms_by_pursuit(
         starts, terms.astype(np.int32), rows_BV[rows, terms], top_terms, other_side
     )
-    return [
-        LexiconVector(terms[first:last], weights[first:last]).scaled_to_unit_length()
-        for first, last in itertools.pairwise(starts)
-    ]
+    weights = scale_by_spread(starts, terms, weights, other_side)
+    return [LexiconVector(terms[first:last], weights[first:last]) for first, last in itertools.pairwise(starts)]

@@ -132,7 +132,9 @@ class LexLIP(TwoTowers):
     def encode_image(
         self, images: Sequence[Image.Image | bytes], *, top_terms: int | None = None, batch_size: int = 32
     ) -> list[LexiconVector]:
-        """Lexicon vectors of pictures, of unit length: all terms, or the `top_terms` that together say most of them.
+        """Lexicon vectors of pictures: all terms, or the `top_terms` that together say most of them.
+
+        They are about as long as 1, and longer the less their scores with texts spread (`lexlip.index.scaling`).
 
         Raises:
             BadImage: bytes that are not a picture within the limits.
@@ -179,7 +181,7 @@ class LexLIP(TwoTowers):
     def term_map(self, image: Image.Image | bytes, term_ids: Sequence[int]) -> np.ndarray:
         """[rows, columns] weight that each patch of a picture gives to that one of the terms that it gives most.
 
-        Before scaling to unit length, the picture's weight of a term is the maximum over the patches and, in
+        Before scaling, the picture's weight of a term is the maximum over the patches and, in
         transformers that have one, the class token.
         """
         with torch.inference_mode():

@@ -45,7 +45,7 @@ class SparseEncoder:
     Attributes:
         model: the LexLIP model.
         model_card_data: what evaluators measured.
-        similarity_fn_name: how vectors are compared, always "dot"; they have unit length, so it is the cosine too.
+        similarity_fn_name: how vectors are compared, always "dot"; their lengths are part of it.
     """
 
     similarity_fn_name = "dot"

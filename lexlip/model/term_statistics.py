@@ -6,7 +6,8 @@ the factor and these together.
 A term adds to a score what both sides weigh it, so which terms of an image are worth keeping depends on texts, and of
 a text on images:
 
-- In use, vectors are cut by pursuit against the covariance of the other side (`lexlip.index.pursuit`).
+- In use, vectors are cut by pursuit against the covariance of the other side (`lexlip.index.pursuit`), and scaled by
+  how it makes their scores spread (`lexlip.index.scaling`). Training scales them likewise before it compares them.
 - In training every batch is cut several times, on its device. There terms are kept by weight x worth, where the worth
   is the square root of the root mean square of the weight on the other side: of the covariance little more than the
   diagonal, for the price of a selection. Training through the pursuit itself found no more.
@@ -19,9 +20,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lexlip.errors import ModelError
-from lexlip.index.pursuit import TermCovariance
+from lexlip.index.scaling import LEAST_SPREAD
+from lexlip.index.term_covariance import TermCovariance
+from lexlip.tables import SMALLEST_LENGTH
 
 FOLLOWED_EVERY = 4  # steps: the eigenvectors of some hundred rows take milliseconds, on GPUs too
 SLOWEST = 0.96  # share of the old statistics kept when new ones are taken, once there have been enough
@@ -93,17 +97,49 @@ class TermStatistics(nn.Module):
             ModelError: the statistics are not finite.
         """
         if side not in self._covariances:
-            mean_V, square_V = self.get_buffer(f"{side}_running_mean"), self.get_buffer(f"{side}_running_square")
-            factor_VR = self.get_buffer(f"{side}_factor")
-            rest_V = (square_V - mean_V.square() - factor_VR.square().sum(dim=1)).clamp(min=0)
+            factor_VR, rest_V = self.get_buffer(f"{side}_factor"), self._rest(side)
             if not (factor_VR.isfinite().all() and rest_V.isfinite().all()):
                 raise ModelError(
                     f"statistics of {side} terms that are not finite; the model's training went wrong, take an earlier "
                     "checkpoint"
                 )
             # Copies: what was given out stays as it is when training goes on.
-            self._covariances[side] = TermCovariance(factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy())
+            self._covariances[side] = TermCovariance(
+                factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy(), self._usual_spread(side).item()
+            )
         return self._covariances[side]
+
+    def scaled_images(self, vectors_NV: Tensor) -> Tensor:
+        """[N, V] float32: vectors of images of the length that they have in use (`lexlip.index.scaling`)."""
+        return self._scaled(vectors_NV, "text")
+
+    def scaled_texts(self, vectors_BV: Tensor) -> Tensor:
+        """[B, V] float32, likewise."""
+        return self._scaled(vectors_BV, "image")
+
+    def _scaled(self, vectors: Tensor, other_side: str) -> Tensor:
+        with torch.autocast(vectors.device.type, enabled=False):
+            units, usual = functional.normalize(vectors.float(), dim=1), self._usual_spread(other_side)
+            factor_VR = self.get_buffer(f"{other_side}_factor").clone()  # it moves on before the backward pass
+            shares = (units @ factor_VR).norm(dim=1) / usual.clamp(min=SMALLEST_LENGTH)
+            scales = shares.clamp(min=LEAST_SPREAD).rsqrt()
+            return units * torch.where(usual > 0, scales, 1.0)[:, None]
+
+    @torch.no_grad()
+    def _usual_spread(self, side: str) -> Tensor:
+        """Root mean square of |factor.T @ w| over the other side's vectors w, from the means and covariance of these.
+
+        Terms of the other side vary by a factor and a diagonal around their mean: each adds its part.
+        """
+        other = "text" if side == "image" else "image"
+        factor_VR, other_factor_VR = self.get_buffer(f"{side}_factor"), self.get_buffer(f"{other}_factor")
+        around_mean = (factor_VR.T @ other_factor_VR).square().sum() + factor_VR.square().sum(dim=1) @ self._rest(other)
+        return (around_mean + (factor_VR.T @ self.get_buffer(f"{other}_running_mean")).square().sum()).sqrt()
+
+    def _rest(self, side: str) -> Tensor:
+        """[V] what the factor does not say of the variance of each term."""
+        mean_V, square_V = self.get_buffer(f"{side}_running_mean"), self.get_buffer(f"{side}_running_square")
+        return (square_V - mean_V.square() - self.get_buffer(f"{side}_factor").square().sum(dim=1)).clamp(min=0)
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)

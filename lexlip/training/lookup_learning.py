@@ -52,7 +52,7 @@ def learn_lookup(
 
     Args:
         vocabulary: of the model that encoded the images.
-        images: N vectors of unit length, cut as they will be indexed.
+        images: N vectors, cut and scaled as they will be indexed.
         captions: those of each image; images without any take no part.
         settings: of learning.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lexlip.evaluation.sparse_rows import SparseRows
-from lexlip.index.pursuit import TermCovariance
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.tables import LexiconVector
 
 VECTORS = [
@@ -34,9 +34,12 @@ def test_a_cut_keeps_the_heaviest_and_gives_unit_length() -> None:
 def test_a_cut_against_the_other_side_lets_one_of_two_alike_speak_for_both() -> None:
     factor_VR = np.zeros((8, 2), np.float32)
     factor_VR[[1, 7], 0] = factor_VR[4, 1] = 1.0
-    other_side = TermCovariance(factor_VR, np.zeros(8, np.float32))
+    other_side = TermCovariance(factor_VR, np.zeros(8, np.float32), 1.0)
     alike = LexiconVector(np.array([1, 4, 7], np.int32), np.array([0.6, 0.55, 0.8], np.float32))
     cut = SparseRows.of_vectors([alike, *VECTORS[1:]]).cut(2, other_side)
     assert [cut.row(number).terms.tolist() for number in range(3)] == [[4, 7], [], [0, 2]]
+    # All three terms vary as much, each for itself: the two that are left spread as vectors usually do.
     np.testing.assert_allclose(np.linalg.norm(cut.row(0).weights), 1.0, atol=1e-6)
     assert cut.row(0).weights[1] / cut.row(0).weights[0] > 0.8 / 0.55
+    # The last one has terms in which the other side does not vary: of no spread, but not louder than twice.
+    np.testing.assert_allclose(np.linalg.norm(cut.row(2).weights), 2.0, atol=1e-6)

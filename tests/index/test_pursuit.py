@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lexlip.index.pursuit import LEAST_CANDIDATES, RIDGE, TermCovariance, keep_terms_by_pursuit
+from lexlip.index.pursuit import LEAST_CANDIDATES, RIDGE, keep_terms_by_pursuit
+from lexlip.index.term_covariance import TermCovariance
 from lexlip.tables import LexiconVector
 
 VOCABULARY, RANK = 40, 6
@@ -16,7 +17,7 @@ VOCABULARY, RANK = 40, 6
 def covariance_of(seed: int) -> TermCovariance:
     rng = np.random.default_rng(seed)
     factor_VR = rng.normal(0, 0.1, (VOCABULARY, RANK)).astype(np.float32)
-    return TermCovariance(factor_VR, rng.uniform(0, 0.01, VOCABULARY).astype(np.float32))
+    return TermCovariance(factor_VR, rng.uniform(0, 0.01, VOCABULARY).astype(np.float32), 1.0)
 
 
 def row_of(seed: int, size: int) -> LexiconVector:
@@ -104,7 +105,7 @@ def test_of_terms_that_say_the_same_one_is_kept_and_speaks_for_both() -> None:
     # Terms 0 and 1 are always weighed alike; term 2 is on its own.
     factor_VR = np.zeros((VOCABULARY, RANK), np.float32)
     factor_VR[:2, 0] = factor_VR[2, 1] = 1.0
-    covariance = TermCovariance(factor_VR, np.zeros(VOCABULARY, np.float32))
+    covariance = TermCovariance(factor_VR, np.zeros(VOCABULARY, np.float32), 1.0)
     row = LexiconVector(np.arange(3, dtype=np.int32), np.array([0.8, 0.6, 0.55], np.float32))
     (kept,) = pursue([row], 2, covariance)
     assert row.top(2).terms.tolist() == [0, 1]
@@ -116,7 +117,9 @@ def test_of_terms_that_say_the_same_one_is_kept_and_speaks_for_both() -> None:
 def test_of_very_many_terms_those_that_do_most_alone_are_looked_at() -> None:
     terms = 4 * LEAST_CANDIDATES
     rng = np.random.default_rng(0)
-    covariance = TermCovariance(rng.normal(0, 0.1, (terms, RANK)).astype(np.float32), np.full(terms, 0.01, np.float32))
+    covariance = TermCovariance(
+        rng.normal(0, 0.1, (terms, RANK)).astype(np.float32), np.full(terms, 0.01, np.float32), 1.0
+    )
     # Heavy terms first: what the light ones say is heard in the scores, but none of them can be taken.
     weights = np.concatenate([rng.uniform(0.8, 1, LEAST_CANDIDATES), rng.uniform(0, 0.01, terms - LEAST_CANDIDATES)])
     row = LexiconVector(np.arange(terms, dtype=np.int32), weights.astype(np.float32))
@@ -126,7 +129,7 @@ def test_of_very_many_terms_those_that_do_most_alone_are_looked_at() -> None:
 
 
 def test_where_nothing_varies_the_heaviest_are_kept_as_they_are() -> None:
-    nothing = TermCovariance(np.zeros((VOCABULARY, RANK), np.float32), np.zeros(VOCABULARY, np.float32))
+    nothing = TermCovariance.of_nothing(VOCABULARY)
     row = row_of(3, 30)
     (kept,) = pursue([row], 5, nothing)
     np.testing.assert_array_equal(kept.terms, row.top(5).terms)
@@ -136,7 +139,7 @@ def test_where_nothing_varies_the_heaviest_are_kept_as_they_are() -> None:
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12])
 def test_how_much_everything_varies_does_not_matter(scale: float) -> None:
     covariance, row = covariance_of(1), row_of(3, 30)
-    scaled = TermCovariance(covariance.factor_VR * np.float32(scale**0.5), covariance.rest_V * np.float32(scale))
+    scaled = TermCovariance(covariance.factor_VR * np.float32(scale**0.5), covariance.rest_V * np.float32(scale), 1.0)
     (kept,), (expected,) = pursue([row], 5, scaled), pursue([row], 5, covariance)
     if scale < 1e-20:  # as good as nothing
         expected = row.top(5)

@@ -11,12 +11,13 @@ import torch
 from lexlip.data.examples import ExampleSettings
 from lexlip.errors import ModelError
 from lexlip.evaluation.sparse_rows import SparseRows
+from lexlip.index.scaling import LEAST_SPREAD
 from lexlip.model.lexlip import LexLIP
 from lexlip.model.saving import load_model
 from lexlip.model.term_statistics import LEAST_SHARE, SLOWEST, TermStatistics
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.token_dropout import TokenDropout
-from lexlip.objectives.views import Batch
+from lexlip.objectives.views import Batch, normalised
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer
 
@@ -116,6 +117,36 @@ def test_a_factor_of_low_rank_keeps_the_leading_directions_and_the_rest_on_the_d
     np.testing.assert_allclose(np.diag(covariance_matrix(statistics, "image")), np.diag(whole), atol=1e-6)
 
 
+def test_the_usual_spread_is_the_root_mean_square_of_what_scores_do() -> None:
+    terms = 300
+    statistics, images, texts = TermStatistics(terms), unit_rows(700, terms, 1) ** 4, unit_rows(500, terms, 2)
+    units = (torch.nn.functional.normalize(images, dim=1), texts)
+    statistics.follow(units, units)
+    for side, other in (("text", units[0]), ("image", units[1])):
+        covariance = statistics.covariance(side)
+        spreads = np.linalg.norm(other.numpy() @ covariance.factor_VR, axis=1)
+        # What a term varies beyond the other side's factor counts as if it came alone.
+        assert covariance.usual_spread == pytest.approx(float(np.sqrt(np.square(spreads).mean())), rel=0.02)
+
+
+def test_training_compares_vectors_as_long_as_they_are_in_use() -> None:
+    statistics = TermStatistics(40)
+    rows = (unit_rows(60, 40, 1) ** 3, unit_rows(60, 40, 2))
+    weights = (torch.rand(5, 40) * (torch.rand(5, 40) < 0.3)).requires_grad_()
+    torch.testing.assert_close(statistics.scaled_images(weights), normalised(weights))  # before it has followed any
+    statistics.follow(rows, rows)
+    for scaled, other in ((statistics.scaled_images(weights), "text"), (statistics.scaled_texts(weights), "image")):
+        row, terms = np.nonzero(weights.detach().numpy())
+        starts = np.searchsorted(row, np.arange(6))
+        found = SparseRows(starts, terms.astype(np.int32), weights.detach().numpy()[row, terms])
+        expected = found.cut(None, statistics.covariance(other))
+        np.testing.assert_allclose(scaled.detach().numpy()[row, terms], expected.weights, rtol=1e-4)
+        assert len(set(np.round(scaled.detach().norm(dim=1).tolist(), 4))) == 5
+    (scaled[0, 0] * 2 + scaled.sum()).backward()
+    assert weights.grad is not None
+    assert weights.grad.isfinite().all()
+
+
 @pytest.fixture
 def trained(lexlip: LexLIP, batch: Batch) -> LexLIP:
     """The model after one training step."""
@@ -187,6 +218,6 @@ def test_encoding_cuts_by_the_covariance_of_the_other_side(trained: LexLIP, scen
             assert 0 < len(cut) <= 6
             assert cut.terms.tolist() == expected.row(number).terms.tolist()
             np.testing.assert_allclose(cut.weights, expected.row(number).weights, rtol=1e-3)
-            assert np.linalg.norm(cut.weights) == pytest.approx(1.0, abs=1e-5)
+            assert 0.5 < np.linalg.norm(cut.weights) <= LEAST_SPREAD**-0.5 + 1e-5
             otherwise += cut.terms.tolist() != whole[number].top(6).terms.tolist()
     assert otherwise > 0
