@@ -7,10 +7,10 @@ A term adds to a score what both sides weigh it, so which terms of an image are 
 a text on images:
 
 - In use, vectors are cut by pursuit against the covariance of the other side (`lexlip.index.pursuit`), and scaled by
-  how it makes their scores spread (`lexlip.index.scaling`). Training scales them likewise before it compares them.
+  how it makes their scores spread (`lexlip.index.scaling`).
 - In training every batch is cut several times, on its device. There terms are kept by weight x worth, where the worth
   is the square root of the root mean square of the weight on the other side: of the covariance little more than the
-  diagonal, for the price of a selection. Training through the pursuit itself found no more.
+  diagonal, for the price of a selection. Training through the pursuit itself, or with lengths by spread, found no more.
 
 All of it is followed during training, as a batch norm follows its statistics, and belongs to the model. What is
 followed are vectors with no token hidden, as in use.
@@ -20,12 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lexlip.errors import ModelError
-from lexlip.index.scaling import LEAST_SPREAD
 from lexlip.index.term_covariance import TermCovariance
-from lexlip.tables import SMALLEST_LENGTH
 
 FOLLOWED_EVERY = 4  # steps: the eigenvectors of some hundred rows take milliseconds, on GPUs too
 SLOWEST = 0.96  # share of the old statistics kept when new ones are taken, once there have been enough
@@ -108,22 +105,6 @@ class TermStatistics(nn.Module):
                 factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy(), self._usual_spread(side).item()
             )
         return self._covariances[side]
-
-    def scaled_images(self, vectors_NV: Tensor) -> Tensor:
-        """[N, V] float32: vectors of images of the length that they have in use (`lexlip.index.scaling`)."""
-        return self._scaled(vectors_NV, "text")
-
-    def scaled_texts(self, vectors_BV: Tensor) -> Tensor:
-        """[B, V] float32, likewise."""
-        return self._scaled(vectors_BV, "image")
-
-    def _scaled(self, vectors: Tensor, other_side: str) -> Tensor:
-        with torch.autocast(vectors.device.type, enabled=False):
-            units, usual = functional.normalize(vectors.float(), dim=1), self._usual_spread(other_side)
-            factor_VR = self.get_buffer(f"{other_side}_factor").clone()  # it moves on before the backward pass
-            shares = (units @ factor_VR).norm(dim=1) / usual.clamp(min=SMALLEST_LENGTH)
-            scales = shares.clamp(min=LEAST_SPREAD).rsqrt()
-            return units * torch.where(usual > 0, scales, 1.0)[:, None]
 
     @torch.no_grad()
     def _usual_spread(self, side: str) -> Tensor:

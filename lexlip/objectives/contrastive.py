@@ -54,7 +54,7 @@ def contrastive_loss(
     """Mean of image-to-text and text-to-image InfoNCE, each averaged over the positive pairs of all workers.
 
     Args:
-        image_vectors_NX, text_vectors_BX: this worker's vectors, as long as they are compared.
+        image_vectors_NX, text_vectors_BX: this worker's vectors of unit length.
         image_keys_N, text_keys_B: equal where image and caption belong together.
         temperature: divides the scores.
 
@@ -93,9 +93,9 @@ class InBatchContrastive:
         model, batch = views.model, views.batch
         temperature = model.temperature() if isinstance(model, DenseCLIP) else self.temperature
         loss = contrastive_loss(
-            views.compared_images_NX,
+            views.image_unit_vectors_NX,
             batch.image_keys_N,
-            views.compared_texts_BX,
+            views.text_unit_vectors_BX,
             batch.caption_keys_B,
             temperature,
         )

@@ -47,7 +47,7 @@ def distillation_loss(images_NX: Tensor, texts_BX: Tensor, temperature: float, t
     """Mean over queries of KL(teacher || student), of both directions.
 
     Args:
-        images_NX, texts_BX: this worker's vectors of the student, as long as they are compared.
+        images_NX, texts_BX: this worker's vectors of the student, of unit length.
         temperature: divides the student's scores.
         taught: the teacher's distributions for the same rows.
 
@@ -87,9 +87,9 @@ class Distillation:
     def __call__(self, views: Views) -> dict[str, Tensor]:
         """{"distillation": scalar, "cut_distillation": scalar}."""
         taught = Taught.by(*views.teacher_unit_vectors, views.dense_teacher.temperature().detach())
-        whole = distillation_loss(views.compared_images_NX, views.compared_texts_BX, self.temperature, taught)
+        whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, self.temperature, taught)
         cut_weight = self.weight if self.cut_weight is None else self.cut_weight
-        cut = [distillation_loss(*views.compared_when_cut(cut), self.temperature, taught) for cut in self.cuts]
+        cut = [distillation_loss(*views.cut_unit_vectors(cut), self.temperature, taught) for cut in self.cuts]
         return {
             "distillation": self.weight * whole,
             "cut_distillation": cut_weight * torch.stack(cut).mean(),

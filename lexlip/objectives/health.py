@@ -36,7 +36,7 @@ def health(views: Views) -> dict[str, Tensor]:
     computed = vars(views)
     figures: dict[str, Tensor] = {}
     if "image_vectors_NX" in computed and "text_vectors_BX" in computed:
-        scores_BN = views.compared_texts_BX @ views.compared_images_NX.T
+        scores_BN = views.text_unit_vectors_BX @ views.image_unit_vectors_NX.T
         best_B = scores_BN.argmax(dim=1)
         figures["in_batch_recall"] = (views.batch.image_keys_N[best_B] == views.batch.caption_keys_B).float().mean()
     if isinstance(views.model, LexLIP):

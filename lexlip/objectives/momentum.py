@@ -18,7 +18,8 @@ from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.contrastive import NO_SCORE, info_nce_sum, scores
 from lexlip.objectives.gathering import gather_keys, part_of_mean
 from lexlip.objectives.key_queue import KeyQueue
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.row_parts import in_parts
+from lexlip.objectives.views import Batch, Views, normalised
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def keys(self, batch: Batch, rows_at_once: int | None = None) -> "Keys":
         """The keys of a batch over all workers, beside the queues as they are."""
-        views = Views(self.average, batch, progress=0.0, rows_at_once=rows_at_once)
+        images_NX = in_parts(self.average.image_vectors, rows_at_once, batch.pixels_N3SS)
+        texts_BX = in_parts(self.average.text_vectors, rows_at_once, batch.token_ids_BL)
         return Keys(
-            images_KX=gather_keys(views.compared_images_NX),
+            images_KX=gather_keys(normalised(images_NX)),
             image_keys_K=gather_keys(batch.image_keys_N),
-            texts_KX=gather_keys(views.compared_texts_BX),
+            texts_KX=gather_keys(normalised(texts_BX)),
             text_keys_K=gather_keys(batch.caption_keys_B),
             image_queue=self.image_queue,
             text_queue=self.text_queue,
@@ -81,7 +83,7 @@ class MomentumEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Keys:
-    """Momentum keys of one batch over all workers, what they belong to, and the queues."""
+    """Unit-length momentum keys of one batch over all workers, what they belong to, and the queues."""
 
     images_KX: Tensor
     image_keys_K: Tensor
@@ -102,7 +104,7 @@ def momentum_loss(
     """InfoNCE of one direction: queries against the batch's momentum keys and the queue.
 
     Args:
-        queries_X: this worker's vectors as they are compared, one a row.
+        queries_X: this worker's unit-length vectors, one a row.
         query_keys: what image each query belongs to.
         keys_KX, key_keys_K: momentum keys of the other modality and their images.
         queue: past keys of that modality.
@@ -138,7 +140,7 @@ class MomentumContrastive:
         model, batch, keys = views.model, views.batch, views.keys
         temperature = model.temperature() if isinstance(model, DenseCLIP) else self.temperature
         image_to_text = momentum_loss(
-            views.compared_images_NX,
+            views.image_unit_vectors_NX,
             batch.image_keys_N,
             keys.texts_KX,
             keys.text_keys_K,
@@ -146,7 +148,7 @@ class MomentumContrastive:
             temperature,
         )
         text_to_image = momentum_loss(
-            views.compared_texts_BX,
+            views.text_unit_vectors_BX,
             batch.caption_keys_B,
             keys.images_KX,
             keys.image_keys_K,

@@ -86,7 +86,7 @@ class Views:
         self.rows_at_once = rows_at_once
         self.teacher = teacher
         self.remembered = remembered
-        self._compared_when_cut: dict[TermCut, tuple[Tensor, Tensor]] = {}
+        self._cut_unit_vectors: dict[TermCut, tuple[Tensor, Tensor]] = {}
 
     @property
     def lexicon_model(self) -> LexLIP:
@@ -135,29 +135,24 @@ class Views:
         return in_parts(self.model.text_vectors, self.rows_at_once, self.batch.token_ids_BL)
 
     @cached_property
-    def compared_images_NX(self) -> Tensor:
-        """Vectors of the images as long as they are compared: as in use, or of unit length where they are dense."""
-        if isinstance(self.model, LexLIP):
-            return self.model.term_statistics.scaled_images(self.image_vectors_NX)
+    def image_unit_vectors_NX(self) -> Tensor:
+        """Vectors of the images, of unit length."""
         return normalised(self.image_vectors_NX)
 
     @cached_property
-    def compared_texts_BX(self) -> Tensor:
-        """Vectors of the unmasked captions, likewise."""
-        if isinstance(self.model, LexLIP):
-            return self.model.term_statistics.scaled_texts(self.text_vectors_BX)
+    def text_unit_vectors_BX(self) -> Tensor:
+        """Vectors of the unmasked captions, of unit length."""
         return normalised(self.text_vectors_BX)
 
-    def compared_when_cut(self, cut: TermCut) -> tuple[Tensor, Tensor]:
-        """[N, V] and [B, V]: lexicon weights of images and captions, cut and then as long as they are compared."""
-        if cut not in self._compared_when_cut:
-            statistics = self.lexicon_model.term_statistics
+    def cut_unit_vectors(self, cut: TermCut) -> tuple[Tensor, Tensor]:
+        """[N, V] and [B, V]: lexicon weights of images and captions, cut and then scaled to unit length as in use."""
+        if cut not in self._cut_unit_vectors:
             image_worth_V, text_worth_V = self._worths
-            self._compared_when_cut[cut] = (
-                statistics.scaled_images(most_worthwhile(self.image_vectors_NX, cut.image, image_worth_V)),
-                statistics.scaled_texts(most_worthwhile(self.text_vectors_BX, cut.text, text_worth_V)),
+            self._cut_unit_vectors[cut] = (
+                normalised(most_worthwhile(self.image_vectors_NX, cut.image, image_worth_V)),
+                normalised(most_worthwhile(self.text_vectors_BX, cut.text, text_worth_V)),
             )
-        return self._compared_when_cut[cut]
+        return self._cut_unit_vectors[cut]
 
     @cached_property
     def _worths(self) -> tuple[Tensor, Tensor]:

@@ -131,8 +131,8 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
         objectives=(
             InBatchContrastive(),
             Flops(0.02),
-            CutContrastive(weight=1.5),
-            Distillation(cut_weight=1.5),
+            CutContrastive(weight=0.5),
+            Distillation(cut_weight=0.5),
             SaidWords(telling=True),
         ),
         epochs=8,

@@ -21,7 +21,7 @@ from lexlip.objectives.gathering import average_over_workers, gather_keys, worke
 from lexlip.objectives.health import TermUse, health
 from lexlip.objectives.momentum import MomentumEncoder
 from lexlip.objectives.tower_memory import TowerMemory
-from lexlip.objectives.views import Batch, Views, normalised
+from lexlip.objectives.views import Batch, Views
 from lexlip.training.optimiser import freeze, make_optimiser, make_schedule, set_training_mode
 from lexlip.training.phases import Phase
 
@@ -81,7 +81,7 @@ def follow_terms(statistics: TermStatistics, views: Views) -> None:
     """Takes the vectors of a batch into the statistics of a model: means of this worker's rows, which are averaged
     later, and directions of rows of all workers.
     """
-    own = (normalised(views.image_vectors_NX.detach()), normalised(views.text_vectors_BX.detach()))
+    own = (views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
     share = max(COVARIANCE_ROWS // worker_count(), 1)
     images_PV, texts_PV = (gather_keys(rows[:: max(len(rows) // share, 1)][:share]) for rows in own)
     statistics.follow(own, (images_PV, texts_PV))

@@ -61,13 +61,9 @@ def test_the_loss_is_the_mean_over_the_cuts(lexlip: LexLIP, batch: Batch) -> Non
     lexlip.term_statistics = statistics
     expected = [
         contrastive_loss(
-            statistics.scaled_images(
-                loop_most_worthwhile(views.image_vectors_NX, image, statistics.worth_of_image_terms())
-            ),
+            normalised(loop_most_worthwhile(views.image_vectors_NX, image, statistics.worth_of_image_terms())),
             batch.image_keys_N,
-            statistics.scaled_texts(
-                loop_most_worthwhile(views.text_vectors_BX, text, statistics.worth_of_text_terms())
-            ),
+            normalised(loop_most_worthwhile(views.text_vectors_BX, text, statistics.worth_of_text_terms())),
             batch.caption_keys_B,
             0.05,
         )

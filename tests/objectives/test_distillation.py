@@ -58,8 +58,8 @@ def test_whole_vectors_and_cuts_follow_the_teacher(lexlip: LexLIP, clip: DenseCL
             normalised(clip.text_vectors(batch.token_ids_BL)),
             clip.temperature(),
         )
-    whole = distillation_loss(views.compared_images_NX, views.compared_texts_BX, 0.1, taught)
-    cut = [distillation_loss(*views.compared_when_cut(cut), 0.1, taught) for cut in cuts]
+    whole = distillation_loss(views.image_unit_vectors_NX, views.text_unit_vectors_BX, 0.1, taught)
+    cut = [distillation_loss(*views.cut_unit_vectors(cut), 0.1, taught) for cut in cuts]
     torch.testing.assert_close(found["distillation"], 2.0 * whole)
     torch.testing.assert_close(found["cut_distillation"], 1.5 * (cut[0] + cut[1]))
     sum(found.values()).backward()  # type: ignore[union-attr]

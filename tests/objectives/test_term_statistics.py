@@ -17,7 +17,7 @@ from lexlip.model.saving import load_model
 from lexlip.model.term_statistics import LEAST_SHARE, SLOWEST, TermStatistics
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.token_dropout import TokenDropout
-from lexlip.objectives.views import Batch, normalised
+from lexlip.objectives.views import Batch
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer
 
@@ -127,24 +127,6 @@ def test_the_usual_spread_is_the_root_mean_square_of_what_scores_do() -> None:
         spreads = np.linalg.norm(other.numpy() @ covariance.factor_VR, axis=1)
         # What a term varies beyond the other side's factor counts as if it came alone.
         assert covariance.usual_spread == pytest.approx(float(np.sqrt(np.square(spreads).mean())), rel=0.02)
-
-
-def test_training_compares_vectors_as_long_as_they_are_in_use() -> None:
-    statistics = TermStatistics(40)
-    rows = (unit_rows(60, 40, 1) ** 3, unit_rows(60, 40, 2))
-    weights = (torch.rand(5, 40) * (torch.rand(5, 40) < 0.3)).requires_grad_()
-    torch.testing.assert_close(statistics.scaled_images(weights), normalised(weights))  # before it has followed any
-    statistics.follow(rows, rows)
-    for scaled, other in ((statistics.scaled_images(weights), "text"), (statistics.scaled_texts(weights), "image")):
-        row, terms = np.nonzero(weights.detach().numpy())
-        starts = np.searchsorted(row, np.arange(6))
-        found = SparseRows(starts, terms.astype(np.int32), weights.detach().numpy()[row, terms])
-        expected = found.cut(None, statistics.covariance(other))
-        np.testing.assert_allclose(scaled.detach().numpy()[row, terms], expected.weights, rtol=1e-4)
-        assert len(set(np.round(scaled.detach().norm(dim=1).tolist(), 4))) == 5
-    (scaled[0, 0] * 2 + scaled.sum()).backward()
-    assert weights.grad is not None
-    assert weights.grad.isfinite().all()
 
 
 @pytest.fixture
