@@ -1,6 +1,7 @@
 """Variants of `flickr8k-cpu-dense-to-sparse`, one change each; results/flickr8k-recipe.md says what came out.
 
-They were tried when cuts weighed 1.5 in that run, and not 0.5 as now: all of them are variants of `heavier_cuts`.
+They were tried when cuts weighed 1.5 in that run, and not 0.5 as now: those of its phase are variants of
+`heavier_cuts`.
 
     python pipelines/pretrain.py --run benchmarks/tried_runs.py:no_words --teacher models/clip --data ... --out ...
 

@@ -23,7 +23,7 @@ LEXICON_VECTOR_SCHEMA = pa.schema(
     [pa.field("id", pa.string()), pa.field("terms", pa.list_(pa.int32())), pa.field("weights", pa.list_(pa.float32()))]
 )
 DENSE_VECTOR_SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("vector", pa.list_(pa.float32()))])
-SMALLEST_LENGTH = 1e-12  # of vectors that are scaled to unit length: an empty one stays as it is
+SMALLEST_LENGTH = 1e-12  # of vectors that are scaled: an empty one stays as it is
 
 
 @dataclass(frozen=True)

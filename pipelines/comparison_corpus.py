@@ -172,6 +172,7 @@ def _joined(parts: Sequence[Encoded]) -> Encoded:
 
 def _key(lexlip: EncodedPairs, clip: EncodedPairs, known: Encoded, settings: CompareSettings) -> str:
     facts = [
+        str(lexlip.record.format_version),
         lexlip.record.model_fingerprint,
         clip.record.model_fingerprint,
         settings.direction,

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexlip.evaluation.sparse_rows import SparseRows
 from lexlip.evaluation.timing import TimedSystem
 from lexlip.index import BuildSettings, Index, build_shard, publish
 from lexlip.index.query import LARGEST_QUERY
@@ -79,7 +78,7 @@ def _build(
         own = [entry for entry in grid if entry[0] == wanted]
         file = documents.folder / f"cut-{wanted}.parquet.tmp-{os.getpid()}"
         if not all(is_built(_index_folder(documents, *entry)) for entry in own):
-            _write_vectors(documents.lexicon.cut(None if wanted == "all" else wanted, documents.other_side), file)
+            _write_vectors(documents, None if wanted == "all" else wanted, file)
         for entry in own:
             build = functools.partial(_build_one, _index_folder(documents, *entry), entry[1], record, file)
             built[entry] = built_once(_index_folder(documents, *entry), build)
@@ -91,7 +90,7 @@ def _compile(documents: Documents, record: EncodingRecord) -> None:
     """Builds a few documents once, so that compiling the kernels counts as no index's build time."""
     with tempfile.TemporaryDirectory(prefix="lexlip-compile-") as folder:
         file = Path(folder) / "vectors.parquet"
-        _write_vectors(documents.lexicon.between(0, min(FEW, len(documents))), file)
+        _write_vectors(documents.first(min(FEW, len(documents))), None, file)
         _build_one(Path(folder) / "index", SMALLEST_IMPACT_BITS, record, file)
 
 
@@ -109,11 +108,12 @@ def _build_one(folder: Path, bits: int, record: EncodingRecord, file: Path) -> i
     return Index.open(folder).bytes
 
 
-def _write_vectors(rows: SparseRows, file: Path) -> None:
-    """Writes rows as LexiconVectors whose ids are their numbers: position in the index and in the corpus agree."""
+def _write_vectors(documents: Documents, top_terms: int | None, file: Path) -> None:
+    """Writes LexiconVectors, cut, whose ids are their numbers: position in the index and in the corpus agree."""
+    rows = documents.lexicon
     with pq.ParquetWriter(file, LEXICON_VECTOR_SCHEMA) as writer:
         for first in range(0, len(rows), ROWS_AT_ONCE):
-            part = rows.between(first, min(first + ROWS_AT_ONCE, len(rows)))
+            part = rows.between(first, min(first + ROWS_AT_ONCE, len(rows))).cut(top_terms, documents.other_side)
             offsets = pa.array(part.starts.astype(np.int32))
             columns = [
                 pa.array([str(first + number) for number in range(len(part))]),

@@ -25,7 +25,7 @@ from lexlip.storage import Location, arrow_source, open_filesystem, reaching, wh
 
 RECORD_FILE, SUMMARY_FILE = "encoding.json", "summary.json"
 METADATA_KEY = b"lexlip.part"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of the first, lexicon vectors have unit length
 STATE_DETAILS = ("size", "mtime", "LastModified", "ETag")  # what filesystems call the signs of a changed file
 PARTS = "part-*.parquet"
 REPORTS_AT_ONCE = 16  # footers read in parallel; behind a URL the wait is for the network

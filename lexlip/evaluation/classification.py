@@ -39,9 +39,14 @@ def mean_dense(vectors_TE: np.ndarray) -> np.ndarray:
 
 
 def mean_lexicon(vectors: Sequence[LexiconVector]) -> LexiconVector:
-    """The direction between some lexicon vectors, of unit length."""
-    terms, places = np.unique(np.concatenate([vector.terms for vector in vectors]), return_inverse=True)
-    weights = np.bincount(places, np.concatenate([vector.weights for vector in vectors]), minlength=len(terms))
+    """The direction between some lexicon vectors, of unit length.
+
+    How long these are says how far each spreads among all texts. Sentences of one class are to count alike, and so are
+    the few classes that a picture is compared with.
+    """
+    units = [vector.scaled_to_unit_length() for vector in vectors]
+    terms, places = np.unique(np.concatenate([unit.terms for unit in units]), return_inverse=True)
+    weights = np.bincount(places, np.concatenate([unit.weights for unit in units]), minlength=len(terms))
     return LexiconVector(terms.astype(np.int32), weights).scaled_to_unit_length()
 
 

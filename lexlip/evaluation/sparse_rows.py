@@ -68,7 +68,7 @@ class SparseRows:
         return SparseRows(self.starts[first : last + 1] - self.starts[first], self.terms[here], self.weights[here])
 
     def cut(self, top_terms: int | None, other_side: TermCovariance | None = None) -> "SparseRows":
-        """A few terms of every row, scaled anew.
+        """A few terms of every row, scaled anew; without either argument all stays as it is.
 
         Args:
             top_terms: how many at most; None keeps all.

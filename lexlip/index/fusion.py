@@ -2,9 +2,10 @@
 
     score = (1 - share) x lexicon + share x BM25 / the most that BM25 can reach for these words
 
-The lexicon's part is the product of a query of unit length and a picture's vector, which is about as long. So both
-parts lie between 0 and little more than 1, whatever the query and the corpus, and a share means the same everywhere.
-Both are sums over terms, so the engine's exact top k is that of the fused score, and every term's part can be told.
+The lexicon's part is the product of a query of unit length and a picture's vector, which is about as long and twice at
+the most. So both parts begin at 0 and end near 1, whatever the query and the corpus, and a share means the same
+everywhere. Both are sums over terms, so the engine's exact top k is that of the fused score, and every term's part can
+be told.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ vector w spread, so it needs no bank:
 
     spread(w) = sqrt(w' C w) / |w|,   length = sqrt(usual spread / spread(w)),
 
-the middle, geometrically, between equal length and equal spread, which are either worse. The lengths of queries
-change no order of answers; those of what is searched do, and both sides are searched.
+the middle, geometrically, between equal length and equal spread, which are either worse. C is the covariance's factor
+of low rank alone: the rest of the diagonal changes nothing. The lengths of queries change no order of answers; those of
+what is searched do, and both sides are searched.
 """
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
@@ -23,19 +24,20 @@ from lexlip.index.kernel import kernel
 from lexlip.index.term_covariance import TermCovariance
 from lexlip.tables import SMALLEST_LENGTH
 
-# Times the usual spread: vectors of the data that a model was trained with lie between a half and twice. What has terms
-# that the other side never varied in has no spread, and must not be louder than all others for it.
+# Times the usual spread: vectors of data like those of training have about half of it at least, nearly all two thirds.
+# What has terms that the other side never varied in has no spread, and must not be louder than all others for it.
 LEAST_SPREAD = 0.25
 
 
 @kernel
-def _measure(starts, terms, weights, factor_VR, lengths, spreads):
-    """Lengths of rows, and the standard deviations of their scores as far as the factor says.
+def _scale(starts, terms, weights, factor_VR, usual_spread, scaled):
+    """Gives every row its length.
 
     Args:
         starts, terms, weights: the rows.
         factor_VR: of the covariance.
-        lengths, spreads: output, float64.
+        usual_spread: 0 where nothing varies.
+        scaled: output, float32 weights.
     """
     for row in range(starts.size - 1):
         row_R, square = np.zeros(factor_VR.shape[1], np.float32), 0.0
@@ -43,8 +45,12 @@ def _measure(starts, terms, weights, factor_VR, lengths, spreads):
             square += np.float64(weights[place]) ** 2
             for part in range(row_R.size):
                 row_R[part] += factor_VR[terms[place], part] * weights[place]
-        lengths[row] = np.sqrt(square)
-        spreads[row] = np.sqrt(np.square(row_R.astype(np.float64)).sum())
+        scale = 1 / max(np.sqrt(square), SMALLEST_LENGTH)
+        if usual_spread > 0:
+            spread = np.sqrt(np.square(row_R.astype(np.float64)).sum()) * scale
+            scale /= np.sqrt(max(spread / usual_spread, LEAST_SPREAD))
+        for place in range(starts[row], starts[row + 1]):
+            scaled[place] = weights[place] * scale
 
 
 def scale_by_spread(
@@ -60,16 +66,13 @@ def scale_by_spread(
         weights: [postings] float32, positive.
         other_side: how the vectors vary that these are compared with.
     """
-    lengths, spreads = np.zeros(len(starts) - 1), np.zeros(len(starts) - 1)
-    _measure(
+    scaled = np.empty(len(weights), np.float32)
+    _scale(
         np.require(starts, np.int64, ["C", "W"]),
         np.require(terms, np.int32, ["C", "W"]),
         np.require(weights, np.float32, ["C", "W"]),
         np.require(other_side.factor_VR, np.float32, ["C", "W"]),
-        lengths,
-        spreads,
+        float(other_side.usual_spread),
+        scaled,
     )
-    scales = 1 / np.maximum(lengths, SMALLEST_LENGTH)
-    if other_side.usual_spread > 0:
-        scales /= np.sqrt(np.maximum(spreads * scales / other_side.usual_spread, LEAST_SPREAD))
-    return (weights * np.repeat(scales, np.diff(starts))).astype(np.float32)
+    return scaled

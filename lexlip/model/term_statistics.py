@@ -94,15 +94,19 @@ class TermStatistics(nn.Module):
             ModelError: the statistics are not finite.
         """
         if side not in self._covariances:
-            factor_VR, rest_V = self.get_buffer(f"{side}_factor"), self._rest(side)
-            if not (factor_VR.isfinite().all() and rest_V.isfinite().all()):
+            factor_VR, rest_V, usual_spread = (
+                self.get_buffer(f"{side}_factor"),
+                self._rest(side),
+                self._usual_spread(side),
+            )
+            if not all(found.isfinite().all() for found in (factor_VR, rest_V, usual_spread)):
                 raise ModelError(
                     f"statistics of {side} terms that are not finite; the model's training went wrong, take an earlier "
                     "checkpoint"
                 )
             # Copies: what was given out stays as it is when training goes on.
             self._covariances[side] = TermCovariance(
-                factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy(), self._usual_spread(side).item()
+                factor_VR.cpu().numpy().copy(), rest_V.cpu().numpy(), usual_spread.item()
             )
         return self._covariances[side]
 

@@ -2,7 +2,7 @@
 
 An index keeps a few terms of an image, and a query has fewer still. A model that only ever compared whole vectors
 spreads its evidence over all of them and loses much recall when they are cut. Comparing the same batch cut to several
-numbers of terms as well, each scaled to unit length as in use, puts what matters first (after Matryoshka learning,
+numbers of terms as well, each scaled to unit length, puts what matters first (after Matryoshka learning,
 Kusupati et al. 2022, with terms for dimensions). The towers run once; a cut costs two selections and a product. Whole
 vectors keep a loss of their own in every step, so that they lose nothing.
 """

@@ -145,7 +145,7 @@ class Views:
         return normalised(self.text_vectors_BX)
 
     def cut_unit_vectors(self, cut: TermCut) -> tuple[Tensor, Tensor]:
-        """[N, V] and [B, V]: lexicon weights of images and captions, cut and then scaled to unit length as in use."""
+        """[N, V] and [B, V]: lexicon weights of images and captions, cut and then scaled to unit length."""
         if cut not in self._cut_unit_vectors:
             image_worth_V, text_worth_V = self._worths
             self._cut_unit_vectors[cut] = (

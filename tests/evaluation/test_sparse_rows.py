@@ -38,7 +38,7 @@ def test_a_cut_against_the_other_side_lets_one_of_two_alike_speak_for_both() -> 
     alike = LexiconVector(np.array([1, 4, 7], np.int32), np.array([0.6, 0.55, 0.8], np.float32))
     cut = SparseRows.of_vectors([alike, *VECTORS[1:]]).cut(2, other_side)
     assert [cut.row(number).terms.tolist() for number in range(3)] == [[4, 7], [], [0, 2]]
-    # All three terms vary as much, each for itself: the two that are left spread as vectors usually do.
+    # The two that are left vary apart and as much: a vector of them spreads as usual, whatever their weights.
     np.testing.assert_allclose(np.linalg.norm(cut.row(0).weights), 1.0, atol=1e-6)
     assert cut.row(0).weights[1] / cut.row(0).weights[0] > 0.8 / 0.55
     # The last one has terms in which the other side does not vary: of no spread, but not louder than twice.

@@ -14,7 +14,8 @@ VOCABULARY, RANK = 30, 4
 def covariance_of(seed: int) -> TermCovariance:
     rng = np.random.default_rng(seed)
     factor_VR = rng.normal(0, 0.1, (VOCABULARY, RANK)).astype(np.float32)
-    return TermCovariance(factor_VR, np.zeros(VOCABULARY, np.float32), float(rng.uniform(0.05, 0.3)))
+    rest_V = rng.uniform(0.1, 1, VOCABULARY).astype(np.float32)  # plays no part in a spread
+    return TermCovariance(factor_VR, rest_V, float(rng.uniform(0.05, 0.3)))
 
 
 def dense_rows(seed: int, rows: int) -> np.ndarray:
