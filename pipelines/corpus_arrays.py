@@ -41,7 +41,7 @@ def write_corpus(folder: Path, known: Encoded, answers: int, settings: CompareSe
         chosen = np.random.default_rng([settings.seed, 2]).permutation(np.arange(answers, real))[:MOST_SOURCES]
         sources = np.sort(chosen)
         print(f"compare: drawing {drawn:,} documents from {len(sources):,} real distractors", flush=True)
-        neighbours = joint_neighbours(known.dense[sources], known.take(sources).lexicon)
+        neighbours = joint_neighbours(known.dense[sources], _alike(known, sources))
         mixtures = draw_mixtures(neighbours, drawn, settings.seed)
     _write_dense(folder / "dense.npy", known.dense, sources, mixtures)
     _write_lexicon(folder, known, sources, mixtures)
@@ -76,7 +76,7 @@ def _write_dense(file: Path, known_SE: np.ndarray, sources: np.ndarray, mixtures
 def _write_lexicon(folder: Path, known: Encoded, sources: np.ndarray, mixtures: Mixtures | None) -> None:
     parts = [known.lexicon]
     if mixtures is not None:
-        rows = known.take(sources).lexicon
+        rows = _alike(known, sources)
         parts += [
             mix_lexicon(rows, mixtures.between(first, min(first + ROWS_AT_ONCE, len(mixtures))))
             for first in range(0, len(mixtures), ROWS_AT_ONCE)
@@ -84,6 +84,11 @@ def _write_lexicon(folder: Path, known: Encoded, sources: np.ndarray, mixtures: 
     rows = SparseRows.concatenate(parts)
     for name in ("starts", "terms", "weights"):
         save_array(folder / f"{name}.npy", getattr(rows, name))
+
+
+def _alike(known: Encoded, sources: np.ndarray) -> SparseRows:
+    """Lexicon vectors that others are drawn from, of unit length as the dense ones: none weighs more in a mixture."""
+    return known.take(sources).lexicon.scaled_to_unit_length()
 
 
 def map_rows(folder: Path) -> SparseRows:

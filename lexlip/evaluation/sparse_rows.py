@@ -78,8 +78,11 @@ class SparseRows:
         if other_side is None:
             if top_terms is None:
                 return self
-            starts, terms, weights = keep_top_terms(self.starts, self.terms, self.weights, top_terms)
-            other_side = TermCovariance.of_nothing(terms.max(initial=0) + 1)
-        else:
-            starts, terms, weights = keep_terms_by_pursuit(self.starts, self.terms, self.weights, top_terms, other_side)
+            return SparseRows(*keep_top_terms(self.starts, self.terms, self.weights, top_terms)).scaled_to_unit_length()
+        starts, terms, weights = keep_terms_by_pursuit(self.starts, self.terms, self.weights, top_terms, other_side)
         return SparseRows(starts, terms, scale_by_spread(starts, terms, weights, other_side))
+
+    def scaled_to_unit_length(self) -> "SparseRows":
+        """The same directions; a row without terms stays one."""
+        nothing = TermCovariance.of_nothing(int(self.terms.max(initial=-1)) + 1)
+        return SparseRows(self.starts, self.terms, scale_by_spread(self.starts, self.terms, self.weights, nothing))

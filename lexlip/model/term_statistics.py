@@ -94,11 +94,8 @@ class TermStatistics(nn.Module):
             ModelError: the statistics are not finite.
         """
         if side not in self._covariances:
-            factor_VR, rest_V, usual_spread = (
-                self.get_buffer(f"{side}_factor"),
-                self._rest(side),
-                self._usual_spread(side),
-            )
+            factor_VR, rest_V = self.get_buffer(f"{side}_factor"), self._rest(side)
+            usual_spread = self._usual_spread(side)
             if not all(found.isfinite().all() for found in (factor_VR, rest_V, usual_spread)):
                 raise ModelError(
                     f"statistics of {side} terms that are not finite; the model's training went wrong, take an earlier "

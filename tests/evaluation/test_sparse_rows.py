@@ -31,6 +31,14 @@ def test_a_cut_keeps_the_heaviest_and_gives_unit_length() -> None:
     np.testing.assert_allclose(cut.row(2).weights, [0.5**0.5] * 2, atol=1e-6)
 
 
+def test_rows_of_unit_length_keep_their_directions() -> None:
+    rows = SparseRows.of_vectors(VECTORS).scaled_to_unit_length()
+    for number, vector in enumerate(VECTORS):
+        np.testing.assert_array_equal(rows.row(number).terms, vector.terms)
+        np.testing.assert_allclose(rows.row(number).weights, vector.scaled_to_unit_length().weights, rtol=1e-6)
+    assert len(SparseRows.of_vectors(VECTORS[1:2]).scaled_to_unit_length().terms) == 0
+
+
 def test_a_cut_against_the_other_side_lets_one_of_two_alike_speak_for_both() -> None:
     factor_VR = np.zeros((8, 2), np.float32)
     factor_VR[[1, 7], 0] = factor_VR[4, 1] = 1.0
