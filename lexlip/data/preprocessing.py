@@ -1,13 +1,14 @@
 """From a decoded picture to the pixels a model takes in evaluation, encoding and serving: nothing here is random."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from lexlip.errors import DataError
+from lexlip.settings_text import ADDED_LATER
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,18 +24,22 @@ class ImagePreprocessing:
         std: as `mean`.
         resize: "squash" scales both sides to `size` and keeps the whole picture; "crop" scales the shorter side to
             `size` and keeps the middle.
+        mirrored: a picture is encoded twice, as it is and mirrored, and its vector is the mean of both.
     """
 
     size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resize: Literal["squash", "crop"] = "squash"
+    mirrored: bool = field(default=False, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise DataError(f"preprocessing: size must be at least 1 pixel, not {self.size}")
         if self.resize not in ("squash", "crop"):
             raise DataError(f"preprocessing: resize must be 'squash' or 'crop', not {self.resize!r}")
+        if not isinstance(self.mirrored, bool):
+            raise DataError(f"preprocessing: mirrored must be true or false, not {self.mirrored!r}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise DataError("preprocessing: mean and std need three values each, those of std positive")
 
@@ -45,8 +50,9 @@ class ImagePreprocessing:
         return channels_first(resized)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return asdict(self)
+        """The settings as plain JSON values; `mirrored` is said only where it is so."""
+        values = asdict(self)
+        return values if self.mirrored else {name: value for name, value in values.items() if name != "mirrored"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ImagePreprocessing":

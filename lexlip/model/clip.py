@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import by_length, image_pixels, in_batches
+from lexlip.model.inference import by_length, image_pixels, in_batches, unit_vectors
 from lexlip.model.text_tower import TextTower
 from lexlip.model.towers import TwoTowers
 from lexlip.vocabulary import Vocabulary
@@ -82,8 +82,9 @@ class DenseCLIP(TwoTowers):
     def encode_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
         with torch.inference_mode():
-            vectors_BE = self.image_vectors(torch.from_numpy(pixels_B3SS).to(self.device))
-            return functional.normalize(vectors_BE.float(), dim=-1).cpu().numpy()
+            pixels = torch.from_numpy(pixels_B3SS).to(self.device)
+            vectors_BE = unit_vectors(self.image_vectors, pixels, self.preprocessing.mirrored)
+            return functional.normalize(vectors_BE, dim=-1).cpu().numpy()
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""

@@ -1,6 +1,6 @@
 """Between Python objects and batches of tensors: pictures to pixels, texts to tokens, dense rows to sparse vectors.
 
-Shapes: B rows, S pixels a side, L text tokens, V vocabulary.
+Shapes: B rows, S pixels a side, L text tokens, V vocabulary, X width of a vector.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.data.preprocessing import ImagePreprocessing
@@ -49,6 +50,23 @@ def image_pixels(images: Sequence[Image.Image | bytes], preprocessing: ImagePrep
             for image in images
         ]
     )
+
+
+def unit_vectors(vectors_of: Callable[[Tensor], Tensor], pixels_B3SS: Tensor, mirrored: bool) -> Tensor:
+    """[B, X] in single precision: pictures' vectors scaled to unit length, or the means of these and their mirror's.
+
+    A mirrored picture shows the same, but the tower sees it with other eyes: what it was unsure of differs, and is
+    halved in the mean. Both looks are one after the other, so that no more memory is needed than for one.
+
+    Args:
+        vectors_of: vectors of pixels, not normalised.
+        pixels_B3SS: on the model's device.
+        mirrored: `ImagePreprocessing.mirrored`.
+    """
+    units_BX = functional.normalize(vectors_of(pixels_B3SS).float(), dim=-1)
+    if not mirrored:
+        return units_BX
+    return (units_BX + functional.normalize(vectors_of(pixels_B3SS.flip(-1)).float(), dim=-1)) / 2
 
 
 def text_tokens(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> Tensor:

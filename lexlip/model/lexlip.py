@@ -17,7 +17,7 @@ from lexlip.errors import ModelError
 from lexlip.little_words import little_terms
 from lexlip.model.decoder import BottleneckDecoder
 from lexlip.model.image_tower import ImageTower
-from lexlip.model.inference import by_length, image_pixels, in_batches, sparse_rows
+from lexlip.model.inference import by_length, image_pixels, in_batches, sparse_rows, unit_vectors
 from lexlip.model.lexicon_head import TRANSFORMS, LexiconHead, lexicon_weights
 from lexlip.model.term_statistics import TermStatistics
 from lexlip.model.text_tower import TextTower
@@ -145,7 +145,8 @@ class LexLIP(TwoTowers):
     def encode_pixels(self, pixels_B3SS: np.ndarray, *, top_terms: int | None = None) -> list[LexiconVector]:
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
         with torch.inference_mode():
-            weights_BV = self.image_vectors(torch.from_numpy(pixels_B3SS).to(self.device))
+            pixels = torch.from_numpy(pixels_B3SS).to(self.device)
+            weights_BV = unit_vectors(self.image_vectors, pixels, self.preprocessing.mirrored)
         return sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("text"))
 
     def encode_text(
@@ -181,8 +182,8 @@ class LexLIP(TwoTowers):
     def term_map(self, image: Image.Image | bytes, term_ids: Sequence[int]) -> np.ndarray:
         """[rows, columns] weight that each patch of a picture gives to that one of the terms that it gives most.
 
-        Before scaling, the picture's weight of a term is the maximum over the patches and, in
-        transformers that have one, the class token.
+        Before scaling, the weight of a term in the picture as it is (not mirrored) is the maximum over the patches and,
+        in transformers that have one, the class token.
         """
         with torch.inference_mode():
             pixels = torch.from_numpy(image_pixels([image], self.preprocessing)).to(self.device)

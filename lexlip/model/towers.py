@@ -6,6 +6,7 @@ Shapes: B rows, S pixels a side, T image tokens, L text tokens, D width.
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -84,8 +85,7 @@ class TwoTowers(nn.Module):
     def set_image_size(self, size: int) -> None:
         """Changes the resolution that the model is trained and used at; position embeddings are interpolated."""
         self.image_tower.set_image_size(size)
-        settings = self.preprocessing
-        self.preprocessing = ImagePreprocessing(size, settings.mean, settings.std, settings.resize)
+        self.preprocessing = replace(self.preprocessing, size=size)
 
     def checkpoint_activations(self, on: bool) -> None:
         """Whether towers in training keep the inputs of their blocks only and compute the rest again when needed.

@@ -1,10 +1,12 @@
 """What frozen towers make of each picture and caption, computed once and remembered.
 
-Shapes: N images, B captions, T image tokens, L text tokens, D width of a tower, X width of the teacher's vectors.
+Shapes: N images, M of them new, B captions, T image tokens, L text tokens, D width of a tower, K looks at a picture, X
+width of the teacher's vectors.
 
 Heads that learn on frozen towers see the same tokens in every epoch, and computing those takes most of a step. Kept in
 half precision they are a few hundred kilobytes a picture, which small data sets can afford: later epochs then cost a
-fraction of the first.
+fraction of the first. Where pictures are read mirrored too in use, both looks are kept: each step has one or the other
+of every picture, and the teacher says what it makes of both.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from lexlip.model.clip import DenseCLIP
 from lexlip.model.towers import TwoTowers
-from lexlip.objectives.views import Batch
+from lexlip.objectives.views import Batch, normalised
 
 Rows = dict[int | bytes, Tensor]
 
@@ -26,8 +28,9 @@ class Remembered:
     """Outputs of the towers for one batch, in single precision and without gradient.
 
     Attributes:
-        image_tokens_NTD, text_states_BLD: of the model's towers; states of padding are zero.
-        teacher_vectors: [N, X] and [B, X], the teacher's vectors of images and captions, where there is a teacher.
+        image_tokens_NTD, text_states_BLD: of the model's towers, of one look at each image; states of padding are zero.
+        teacher_vectors: [N, X] and [B, X], the teacher's vectors of images and captions, where there is a teacher;
+            those of images are of unit length, or the means of two that are.
     """
 
     image_tokens_NTD: Tensor
@@ -63,34 +66,52 @@ class TowerMemory:
 
     @torch.no_grad()
     def recall(self, batch: Batch) -> Remembered:
-        """The outputs for a batch; those of rows never seen before are computed."""
+        """The outputs for a batch; those of rows never seen before are computed.
+
+        Which look at a picture it is, where there are two, is drawn anew each time.
+        """
         images = batch.image_keys_N.tolist()
         lengths_B = (~self.model.text_padding(batch.token_ids_BL)).sum(dim=1).tolist()
         ids = batch.token_ids_BL.cpu().numpy()
         texts = [row[:length].tobytes() for row, length in zip(ids, lengths_B, strict=True)]
         pixels, token_ids = batch.pixels_N3SS, batch.token_ids_BL
-        tokens = _rows(self._image_tokens, images, lambda rows: self.model.image_tokens(pixels[rows]))
+        looks = self._looks(pixels)
+        of_looks = _rows(
+            self._image_tokens,
+            images,
+            lambda rows: torch.stack([self.model.image_tokens(look[rows]) for look in looks], dim=1),
+        )
+        seen = torch.randint(len(looks), (len(images),)).tolist() if len(looks) > 1 else [0] * len(images)
+        tokens_NTD = torch.stack([row[look].float() for row, look in zip(of_looks, seen, strict=True)])
         states = _rows(self._text_states, texts, lambda rows: self.model.text_states(token_ids[rows]), lengths_B)
         states_BLD = torch.zeros(*token_ids.shape, states[0].shape[-1], device=token_ids.device)
         for row, state_LD in enumerate(states):
-            states_BLD[row, : len(state_LD)] = state_LD
-        tokens_NTD, taught = torch.stack(tokens), None
+            states_BLD[row, : len(state_LD)] = state_LD.float()
+        taught = None
         if self.teacher is not None:
             teacher = self.teacher
 
             def image_vectors(rows: Tensor) -> Tensor:
-                shared = self.on_teachers_towers
-                return teacher.pool_image_tokens(tokens_NTD[rows]) if shared else teacher.image_vectors(pixels[rows])
+                if self.on_teachers_towers:
+                    of_looks_MKTD = torch.stack([of_looks[row].float() for row in rows.tolist()])
+                    vectors = [teacher.pool_image_tokens(tokens_MTD) for tokens_MTD in of_looks_MKTD.unbind(1)]
+                else:
+                    vectors = [teacher.image_vectors(look[rows]) for look in looks]
+                return torch.stack([normalised(vectors_MX) for vectors_MX in vectors]).mean(dim=0)
 
             def text_vectors(rows: Tensor) -> Tensor:
                 shared, ids = self.on_teachers_towers, token_ids[rows]
                 return teacher.pool_text_states(states_BLD[rows], ids) if shared else teacher.text_vectors(ids)
 
             taught = (
-                torch.stack(_rows(self._teacher_images, images, image_vectors)),
-                torch.stack(_rows(self._teacher_texts, texts, text_vectors)),
+                torch.stack([row.float() for row in _rows(self._teacher_images, images, image_vectors)]),
+                torch.stack([row.float() for row in _rows(self._teacher_texts, texts, text_vectors)]),
             )
         return Remembered(tokens_NTD, states_BLD, taught)
+
+    def _looks(self, pixels_N3SS: Tensor) -> list[Tensor]:
+        """The pictures as they are, and mirrored where the model reads them so in use."""
+        return [pixels_N3SS, pixels_N3SS.flip(-1)] if self.model.preprocessing.mirrored else [pixels_N3SS]
 
 
 def _same_towers(model: TwoTowers, teacher: DenseCLIP) -> bool:
@@ -106,11 +127,12 @@ def _rows(
 ) -> list[Tensor]:
     """The remembered outputs of some rows, cut to their lengths; missing ones are computed first.
 
-    Kept in half precision, given back in single: autocast refuses to stack a kind of half that is not its own.
+    They are kept in half precision. Make them single before stacking: autocast refuses a kind of half that is not its
+    own.
     """
     missing = [row for row, key in enumerate(keys) if key not in known]
     if missing:
         for row, made in zip(missing, compute(torch.tensor(missing)), strict=True):
             # A copy: a view would keep the whole batch's output.
             known[keys[row]] = made[: lengths[row] if lengths is not None else None].half().clone()
-    return [known[key].float() for key in keys]
+    return [known[key] for key in keys]

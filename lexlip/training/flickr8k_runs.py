@@ -121,7 +121,8 @@ def flickr8k_cpu_distilled() -> Run:
 def flickr8k_cpu_dense_to_sparse() -> Run:
     """Lexicon heads alone, on the towers of the dense twin, which is their teacher: minutes after it is trained.
 
-    Give `pretrain.py --teacher` the model of `flickr8k-cpu-clip`.
+    Pictures are read mirrored too, in training and in use. Give `pretrain.py --teacher` the model of
+    `flickr8k-cpu-clip`.
     """
     base = flickr8k_cpu()
     # Fresh heads learn at ten times the rate that towers bear. Free, they would take rare near-synonyms for codes.
@@ -142,7 +143,7 @@ def flickr8k_cpu_dense_to_sparse() -> Run:
     return replace(
         base,
         name="flickr8k-cpu-dense-to-sparse",
-        model=replace(base.model, tied_text_head=False),
+        model=replace(base.model, tied_text_head=False, preprocessing=replace(base.model.preprocessing, mirrored=True)),
         towers_of_teacher=True,
         phases=(heads,),
     )

@@ -16,7 +16,7 @@ from lexlip.objectives.momentum import MomentumSettings
 from lexlip.objectives.term_cut import TermCut
 from lexlip.objectives.token_dropout import TokenDropout
 from lexlip.objectives.tower_memory import TowerMemory
-from lexlip.objectives.views import Batch, Views
+from lexlip.objectives.views import Batch, Views, normalised
 from lexlip.training.phases import OptimiserSettings, Phase
 from lexlip.training.step import PhaseTrainer
 from lexlip.vocabulary import Vocabulary
@@ -85,8 +85,44 @@ def test_whose_towers_they_are_is_found_out_when_the_weights_of_a_checkpoint_are
     assert not memory.on_teachers_towers
     assert recalled.teacher_vectors is not None
     torch.testing.assert_close(
-        recalled.teacher_vectors[0], teacher.image_vectors(batch.pixels_N3SS), rtol=1e-2, atol=1e-2
+        recalled.teacher_vectors[0], normalised(teacher.image_vectors(batch.pixels_N3SS)), rtol=1e-2, atol=1e-2
     )
+
+
+@pytest.mark.parametrize("towers_of_teacher", [False, True])
+def test_a_model_that_reads_pictures_mirrored_too_learns_from_either_look_and_its_teacher_from_both(
+    model: LexLIP,
+    tiny_model_settings: ModelSettings,
+    vocabulary: Vocabulary,
+    batch_of: BatchOf,
+    towers_of_teacher: bool,
+) -> None:
+    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
+    if towers_of_teacher:
+        model.take_towers(teacher)
+    model.eval().requires_grad_(False)
+    model.preprocessing = replace(model.preprocessing, mirrored=True)
+    memory, batch = TowerMemory(model, teacher), batch_of(0)
+    looks = [model.image_tokens(pixels) for pixels in (batch.pixels_N3SS, batch.pixels_N3SS.flip(-1))]
+    both = [normalised(teacher.image_vectors(pixels)) for pixels in (batch.pixels_N3SS, batch.pixels_N3SS.flip(-1))]
+
+    drawn = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        recalled = memory.recall(batch)
+        is_look = [
+            [torch.allclose(tokens, look[row], atol=HALF_PRECISION) for look in looks]
+            for row, tokens in enumerate(recalled.image_tokens_NTD)
+        ]
+        assert all(sum(matches) == 1 for matches in is_look)
+        drawn.append([matches[1] for matches in is_look])
+        assert recalled.teacher_vectors is not None
+        assert torch.allclose(recalled.teacher_vectors[0], (both[0] + both[1]) / 2, atol=HALF_PRECISION)
+
+    for looks_of_one in zip(*drawn, strict=True):
+        assert len(set(looks_of_one)) == 2
+    torch.manual_seed(7)
+    assert torch.equal(recalled.image_tokens_NTD, memory.recall(batch).image_tokens_NTD)
 
 
 def test_training_in_bfloat16_can_remember_too(
