@@ -64,7 +64,7 @@ class ImageSide:
     """Every picture is a document; its captions and other columns are stored with it.
 
     Attributes:
-        preprocessing: the model's.
+        preprocessing: the model's, mirrored or not as the job wants it.
         limits: what is decoded at all.
         thumbnail_pixels: longest side of the stored thumbnail; 0 stores none.
     """
@@ -100,8 +100,12 @@ class ImageSide:
     def encode(self, model: Encoder, prepared: PreparedUnit, **options: Any) -> Vectors:
         """The vectors of all pictures of a prepared unit."""
         pixels, batches = prepared.pixels, range(0, len(prepared.pixels), IMAGE_BATCH)
+        mirrored = self.preprocessing.mirrored
         # Pixels lie read-only in Ray's object store; torch wants memory it may write to.
-        encoded = [model.encode_pixels(pixels[start : start + IMAGE_BATCH].copy(), **options) for start in batches]
+        encoded = [
+            model.encode_pixels(pixels[start : start + IMAGE_BATCH].copy(), mirrored=mirrored, **options)
+            for start in batches
+        ]
         if isinstance(encoded[0], np.ndarray):
             return np.concatenate([np.asarray(vectors) for vectors in encoded])
         return [vector for vectors in encoded for vector in vectors]

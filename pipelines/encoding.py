@@ -6,7 +6,7 @@ corpus. The same call again encodes only the units whose part is missing.
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,12 +50,14 @@ class EncodeSettings:
         top_terms: terms kept per vector, those that together say most; None keeps all. LexLIP only.
         thumbnail_pixels: longest side of the JPEG stored with every picture; 0 stores none.
         part_rows: most rows of the corpus in one part, the piece of work that is lost when a job is interrupted.
+        mirrored: read every picture mirrored too, which takes twice as long; None does as the model says.
     """
 
     side: Literal["image", "text"] = "image"
     top_terms: int | None = IMAGE_TERMS
     thumbnail_pixels: int = 192
     part_rows: int = 128
+    mirrored: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def encode_targets(
 def _plan(model: Encoder, target: EncodeTarget) -> list[PartWork]:
     settings, pictures = target.settings, target.settings.side == "image"
     source = open_pairs(target.data, captions_required=not pictures, unit_rows=settings.part_rows)
+    preprocessing = model.preprocessing
+    if settings.mirrored is not None:
+        preprocessing = replace(preprocessing, mirrored=settings.mirrored)
     record = EncodingRecord(
         kind=model.kind,
         model_fingerprint=model.fingerprint,
@@ -172,9 +177,10 @@ def _plan(model: Encoder, target: EncodeTarget) -> list[PartWork]:
         top_terms=settings.top_terms if model.kind == "lexlip" else None,
         thumbnail_pixels=settings.thumbnail_pixels if pictures else 0,
         part_rows=settings.part_rows,
+        mirrored=pictures and preprocessing.mirrored,
     )
     claim(target.vectors, record)
-    side = ImageSide(model.preprocessing, ImageLimits(), settings.thumbnail_pixels) if pictures else TextSide()
+    side = ImageSide(preprocessing, ImageLimits(), settings.thumbnail_pixels) if pictures else TextSide()
     files = part_files(target.vectors.absolute(), source.units)
     return [PartWork(unit, side, record.top_terms, file) for unit, file in zip(source.units, files, strict=True)]
 

@@ -53,6 +53,7 @@ class Evaluate:
         json: file for the result.
         image_terms: terms kept per image, those that together say most; all unless given. LexLIP only.
         query_terms: terms kept per caption; all unless given. LexLIP only.
+        mirrored: read every picture mirrored too; as the model says unless given.
         lookup: folder of a query lookup, which is measured beside the model's text tower. LexLIP only.
         captions: also measure searches that weigh captions: each asks among pictures known by their other captions.
             LexLIP only.
@@ -73,6 +74,7 @@ class Evaluate:
     json: Path | None = None
     image_terms: int | None = None
     query_terms: int | None = None
+    mirrored: bool | None = None
     lookup: Path | None = None
     captions: bool = False
     words: int = 0
@@ -105,7 +107,7 @@ def evaluate(job: Evaluate) -> RetrievalEvaluation:
             job.model,
             job.data,
             folder,
-            image_settings=replace(settings, top_terms=job.image_terms),
+            image_settings=replace(settings, top_terms=job.image_terms, mirrored=job.mirrored),
             text_settings=replace(settings, top_terms=job.query_terms),
             actors=job.actors,
         )
@@ -156,7 +158,8 @@ def evaluate_zero_shot(job: Evaluate, classes: str) -> dict[str, ClassificationE
     models = {"model": job.model, **({"against": job.against} if job.against is not None else {})}
     with ExitStack() as stack:
         folder = job.vectors or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexlip-evaluate-")))
-        return evaluate_classes(models, job.data, classes, job.templates, folder, job.image_terms, job.actors)
+        settings = EncodeSettings(top_terms=job.image_terms, thumbnail_pixels=0, mirrored=job.mirrored)
+        return evaluate_classes(models, job.data, classes, job.templates, folder, settings, job.actors)
 
 
 def write_trec(encoded: EncodedPairs, folder: Path) -> None:

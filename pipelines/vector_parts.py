@@ -78,6 +78,7 @@ class EncodingRecord:
         top_terms: terms kept per vector; None keeps all.
         thumbnail_pixels: longest side of the stored thumbnails; 0 stores none.
         part_rows: most rows of the corpus in one part.
+        mirrored: whether pictures were read mirrored too.
     """
 
     kind: str
@@ -89,6 +90,7 @@ class EncodingRecord:
     thumbnail_pixels: int
     part_rows: int
     format_version: int = FORMAT_VERSION
+    mirrored: bool = False
 
     @classmethod
     def load(cls, folder: Location) -> "EncodingRecord":

@@ -1,6 +1,5 @@
 """Zero-shot classification of labelled pictures by any of the models."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ def evaluate_classes(
     classes: str,
     templates: tuple[str, ...],
     folder: Path,
-    image_terms: int | None = None,
+    settings: EncodeSettings,
     actors: ActorSettings | None = None,
 ) -> dict[str, ClassificationEvaluation]:
     """Classifies the same pictures with each model.
@@ -32,7 +31,7 @@ def evaluate_classes(
         classes: see `class_names`. Pictures with none of the classes are left out.
         templates: sentences with {} for the name of a class.
         folder: where vectors go; what is there already is not encoded again.
-        image_terms: terms kept of a picture by a LexLIP model; None keeps all.
+        settings: how the pictures are encoded.
         actors: the processes that hold the model.
 
     Raises:
@@ -44,7 +43,6 @@ def evaluate_classes(
     if is_class_folder(data):
         file = folder / "labelled.parquet"
         data = str(file) if file.is_file() else write_class_folder(data, file)
-    settings = replace(EncodeSettings(thumbnail_pixels=0), top_terms=image_terms)
     return {
         name: _evaluate_one(model, data, classes, templates, folder / name / "images", settings, actors)
         for name, model in models.items()

@@ -140,13 +140,17 @@ class LexLIP(TwoTowers):
             BadImage: bytes that are not a picture within the limits.
         """
         pixels = in_batches(images, batch_size, lambda batch: image_pixels(batch, self.preprocessing))
-        return [vector for batch in pixels for vector in self.encode_pixels(batch, top_terms=top_terms)]
+        mirrored = self.preprocessing.mirrored
+        encoded = [self.encode_pixels(batch, mirrored=mirrored, top_terms=top_terms) for batch in pixels]
+        return [vector for vectors in encoded for vector in vectors]
 
-    def encode_pixels(self, pixels_B3SS: np.ndarray, *, top_terms: int | None = None) -> list[LexiconVector]:
-        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
+    def encode_pixels(
+        self, pixels_B3SS: np.ndarray, *, mirrored: bool, top_terms: int | None = None
+    ) -> list[LexiconVector]:
+        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch, mirrored too or not."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.device)
-            weights_BV = unit_vectors(self.image_vectors, pixels, self.preprocessing.mirrored)
+            weights_BV = unit_vectors(self.image_vectors, pixels, mirrored)
         return sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("text"))
 
     def encode_text(

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, CLIPModel
 
 from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.errors import ModelError
-from lexlip.model.inference import image_pixels, in_batches
+from lexlip.model.inference import image_pixels, in_batches, unit_vectors
 from lexlip.model.towers import PIXEL_RANGE
 
 MODEL_TYPE = "clip"
@@ -90,15 +90,13 @@ class TransformersCLIP(nn.Module):
             BadImage: bytes that are not a picture within the limits.
         """
         pixels = in_batches(images, batch_size, lambda batch: image_pixels(batch, self.preprocessing))
-        return self._stack([self.encode_pixels(batch) for batch in pixels])
+        return self._stack([self.encode_pixels(batch, mirrored=self.preprocessing.mirrored) for batch in pixels])
 
-    def encode_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
-        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch."""
+    def encode_pixels(self, pixels_B3SS: np.ndarray, *, mirrored: bool) -> np.ndarray:
+        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch, mirrored too or not."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.pixel_mean.device)
-            images_B3SS = (pixels.float() / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
-            states = self.clip.vision_model(pixel_values=images_B3SS).pooler_output
-            return _unit(self.clip.visual_projection(states))
+            return _unit(unit_vectors(self._image_vectors, pixels, mirrored))
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""
@@ -121,6 +119,10 @@ class TransformersCLIP(nn.Module):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
+
+    def _image_vectors(self, pixels_B3SS: Tensor) -> Tensor:
+        images_B3SS = (pixels_B3SS.float() / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
+        return self.clip.visual_projection(self.clip.vision_model(pixel_values=images_B3SS).pooler_output)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(rows) if rows else np.empty((0, self.clip.text_projection.out_features), np.float32)

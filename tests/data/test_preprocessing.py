@@ -41,9 +41,23 @@ def test_settings_travel_as_json() -> None:
     assert hash(settings) == hash(ImagePreprocessing.from_json(settings.to_json()))
 
 
+def test_whether_pictures_are_read_mirrored_too_travels_along_and_is_not_said_where_they_are_not() -> None:
+    settings = ImagePreprocessing(mirrored=True)
+    assert ImagePreprocessing.from_json(settings.to_json()) == settings
+    assert "mirrored" not in ImagePreprocessing().to_json()
+
+
 @pytest.mark.parametrize(
     "values",
-    [{"size": 0}, {"resize": "stretch"}, {"std": [1, 0, 1]}, {"mean": [1, 2]}, {"colour": 1}, {"mean": "abc"}],
+    [
+        {"size": 0},
+        {"resize": "stretch"},
+        {"std": [1, 0, 1]},
+        {"mean": [1, 2]},
+        {"colour": 1},
+        {"mean": "abc"},
+        {"mirrored": "no"},
+    ],
 )
 def test_unusable_settings_are_refused(values: dict) -> None:
     with pytest.raises(DataError, match="preprocessing"):

@@ -1,12 +1,14 @@
 """What a user calls: encoding, reading vectors as words, and explanations."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from lexlip.data.images import ImageLimits, decode_image
 from lexlip.errors import BadImage, ModelError
@@ -52,6 +54,32 @@ def test_the_heaviest_terms_are_kept_and_scaled_after_the_cut(lexlip: LexLIP, im
         expected = whole.top(4)
         np.testing.assert_array_equal(cut.terms, expected.terms)
         np.testing.assert_allclose(cut.weights, expected.weights / np.linalg.norm(expected.weights), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lexlip", "clip"])
+def test_a_picture_that_is_read_mirrored_too_gets_the_mean_of_both_looks(
+    kind: str, images: list[bytes], request: pytest.FixtureRequest
+) -> None:
+    once = request.getfixturevalue(kind)
+    twice = copy.deepcopy(once)
+    twice.preprocessing = replace(once.preprocessing, mirrored=True)
+    pictures = [decode_image(image, ImageLimits()) for image in images]
+    mirrored = [ImageOps.mirror(picture) for picture in pictures]
+
+    def dense(model: LexLIP | DenseCLIP, shown: list[Image.Image]) -> np.ndarray:
+        vectors = model.encode_image(shown)
+        if isinstance(vectors, np.ndarray):
+            return vectors
+        rows = np.zeros((len(vectors), len(model.vocabulary)), np.float32)
+        for row, vector in zip(rows, vectors, strict=True):
+            row[vector.terms] = vector.weights
+        return rows
+
+    mean = dense(once, pictures) + dense(once, mirrored)
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(dense(twice, pictures), expected, atol=1e-5)
+    np.testing.assert_allclose(dense(twice, mirrored), expected, atol=1e-5)
+    assert np.abs(dense(once, pictures) - expected).max() > 1e-3
 
 
 def test_a_model_whose_weights_are_no_numbers_says_so_instead_of_seeing_nothing(lexlip: LexLIP) -> None:

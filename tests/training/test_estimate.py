@@ -78,6 +78,9 @@ def test_remembered_towers_take_memory_for_each_picture_and_caption(run: Run, vo
     counted = estimated(run, remember_towers=True, epochs=5, image_size=64)
     assert counted.remembered_bytes == 100 * 2 * (tokens + captions)
     assert counted.bytes - counted.remembered_bytes == estimated(run, epochs=5, image_size=64).bytes
+    mirrored = replace(run.model, preprocessing=replace(run.model.preprocessing, mirrored=True))
+    both_looks = estimated(replace(run, model=mirrored), remember_towers=True, epochs=5, image_size=64)
+    assert both_looks.remembered_bytes == 100 * 2 * (2 * tokens + captions)
 
 
 def test_workers_share_the_batch(run: Run) -> None:
