@@ -29,12 +29,14 @@ class Remembered:
 
     Attributes:
         image_tokens_NTD, text_states_BLD: of the model's towers, of one look at each image; states of padding are zero.
+        other_looks: image tokens [N, T, D] of the looks that were not drawn.
         teacher_vectors: [N, X] and [B, X], the teacher's vectors of images and captions, where there is a teacher;
             those of images are of unit length, or the means of two that are.
     """
 
     image_tokens_NTD: Tensor
     text_states_BLD: Tensor
+    other_looks: tuple[Tensor, ...]
     teacher_vectors: tuple[Tensor, Tensor] | None
 
 
@@ -81,33 +83,36 @@ class TowerMemory:
             images,
             lambda rows: torch.stack([self.model.image_tokens(look[rows]) for look in looks], dim=1),
         )
-        seen = torch.randint(len(looks), (len(images),)).tolist() if len(looks) > 1 else [0] * len(images)
-        tokens_NTD = torch.stack([row[look].float() for row, look in zip(of_looks, seen, strict=True)])
+        drawn = torch.randint(len(looks), (len(images),)).tolist()
+        tokens_NTD, *others = (
+            torch.stack([row[(look + further) % len(looks)].float() for row, look in zip(of_looks, drawn, strict=True)])
+            for further in range(len(looks))
+        )
         states = _rows(self._text_states, texts, lambda rows: self.model.text_states(token_ids[rows]), lengths_B)
         states_BLD = torch.zeros(*token_ids.shape, states[0].shape[-1], device=token_ids.device)
         for row, state_LD in enumerate(states):
             states_BLD[row, : len(state_LD)] = state_LD.float()
-        taught = None
-        if self.teacher is not None:
-            teacher = self.teacher
+        if self.teacher is None:
+            return Remembered(tokens_NTD, states_BLD, tuple(others), None)
+        teacher, shared = self.teacher, self.on_teachers_towers
 
-            def image_vectors(rows: Tensor) -> Tensor:
-                if self.on_teachers_towers:
-                    of_looks_MKTD = torch.stack([of_looks[row].float() for row in rows.tolist()])
-                    vectors = [teacher.pool_image_tokens(tokens_MTD) for tokens_MTD in of_looks_MKTD.unbind(1)]
-                else:
-                    vectors = [teacher.image_vectors(look[rows]) for look in looks]
-                return torch.stack([normalised(vectors_MX) for vectors_MX in vectors]).mean(dim=0)
+        def image_vectors(rows: Tensor) -> Tensor:
+            if shared:
+                of_looks_MKTD = torch.stack([of_looks[row].float() for row in rows.tolist()])
+                vectors = [teacher.pool_image_tokens(tokens_MTD) for tokens_MTD in of_looks_MKTD.unbind(1)]
+            else:
+                vectors = [teacher.image_vectors(look[rows]) for look in looks]
+            return torch.stack([normalised(vectors_MX) for vectors_MX in vectors]).mean(dim=0)
 
-            def text_vectors(rows: Tensor) -> Tensor:
-                shared, ids = self.on_teachers_towers, token_ids[rows]
-                return teacher.pool_text_states(states_BLD[rows], ids) if shared else teacher.text_vectors(ids)
+        def text_vectors(rows: Tensor) -> Tensor:
+            ids = token_ids[rows]
+            return teacher.pool_text_states(states_BLD[rows], ids) if shared else teacher.text_vectors(ids)
 
-            taught = (
-                torch.stack([row.float() for row in _rows(self._teacher_images, images, image_vectors)]),
-                torch.stack([row.float() for row in _rows(self._teacher_texts, texts, text_vectors)]),
-            )
-        return Remembered(tokens_NTD, states_BLD, taught)
+        taught = (
+            torch.stack([row.float() for row in _rows(self._teacher_images, images, image_vectors)]),
+            torch.stack([row.float() for row in _rows(self._teacher_texts, texts, text_vectors)]),
+        )
+        return Remembered(tokens_NTD, states_BLD, tuple(others), taught)
 
     def _looks(self, pixels_N3SS: Tensor) -> list[Tensor]:
         """The pictures as they are, and mirrored where the model reads them so in use."""

@@ -139,6 +139,15 @@ class Views:
         """Vectors of the images, of unit length."""
         return normalised(self.image_vectors_NX)
 
+    @property
+    def image_unit_vectors_in_use_NX(self) -> Tensor:
+        """Vectors of the images as encoding makes them: means of all looks that the memory has; of unit length."""
+        if self.remembered is None or not self.remembered.other_looks:
+            return self.image_unit_vectors_NX
+        pooled = [self.lexicon_model.pool_image_tokens(tokens_NTD) for tokens_NTD in self.remembered.other_looks]
+        looks = [self.image_unit_vectors_NX, *(normalised(lexicon_weights(pooled_NV)) for pooled_NV in pooled)]
+        return normalised(torch.stack(looks).mean(dim=0))
+
     @cached_property
     def text_unit_vectors_BX(self) -> Tensor:
         """Vectors of the unmasked captions, of unit length."""

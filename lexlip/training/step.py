@@ -81,7 +81,7 @@ def follow_terms(statistics: TermStatistics, views: Views) -> None:
     """Takes the vectors of a batch into the statistics of a model: means of this worker's rows, which are averaged
     later, and directions of rows of all workers.
     """
-    own = (views.image_unit_vectors_NX.detach(), views.text_unit_vectors_BX.detach())
+    own = (views.image_unit_vectors_in_use_NX.detach(), views.text_unit_vectors_BX.detach())
     share = max(COVARIANCE_ROWS // worker_count(), 1)
     images_PV, texts_PV = (gather_keys(rows[:: max(len(rows) // share, 1)][:share]) for rows in own)
     statistics.follow(own, (images_PV, texts_PV))

@@ -1,6 +1,7 @@
 """What a model knows of its terms: followed in training, used by every cut, saved with the model."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lexlip.model.saving import load_model
 from lexlip.model.term_statistics import LEAST_SHARE, SLOWEST, TermStatistics
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.token_dropout import TokenDropout
-from lexlip.objectives.views import Batch
+from lexlip.objectives.views import Batch, normalised
 from lexlip.training.phases import Phase
 from lexlip.training.step import PhaseTrainer
 
@@ -171,24 +172,44 @@ def test_a_covariance_that_was_asked_for_is_not_kept_beyond_what_changes_it(trai
     assert not statistics.covariance("text").rest_V.any()
 
 
+def heads_alone(model: LexLIP, dropout: TokenDropout | None) -> Phase:
+    return Phase(
+        "heads",
+        (InBatchContrastive(),),
+        epochs=1,
+        batch=4,
+        image_size=model.preprocessing.size,
+        examples=ExampleSettings(augment=False),
+        frozen_image_stages=ALL,
+        frozen_text_layers=ALL,
+        remember_towers=True,
+        token_dropout=dropout,
+    )
+
+
+@pytest.mark.parametrize("dropout", [None, TokenDropout()])
+def test_statistics_are_of_both_looks_where_pictures_are_read_mirrored_too(
+    lexlip: LexLIP, batch: Batch, dropout: TokenDropout | None
+) -> None:
+    model = copy.deepcopy(lexlip).eval()
+    model.preprocessing = replace(model.preprocessing, mirrored=True)
+    keys = torch.arange(len(batch.image_keys_N))
+    captions = batch.captions_per_image
+    batch = replace(batch, image_keys_N=keys, caption_keys_B=keys.repeat_interleave(captions))
+    with torch.no_grad():
+        looks = [normalised(model.image_vectors(pixels)) for pixels in (batch.pixels_N3SS, batch.pixels_N3SS.flip(-1))]
+    PhaseTrainer(model, heads_alone(model, dropout), 1, seed=0).step(batch)
+    expected = normalised(looks[0] + looks[1]).mean(dim=0)
+    torch.testing.assert_close(model.term_statistics.image_running_mean, expected, atol=1e-4, rtol=1e-2)
+    assert (looks[0].mean(dim=0) - expected).abs().max() > 1e-3
+
+
 def test_what_is_hidden_from_the_heads_is_not_hidden_from_the_statistics(lexlip: LexLIP, batch: Batch) -> None:
     """Statistics are those of vectors as in use: training with and without hidden tokens begins with the same."""
     found = []
     for dropout in (None, TokenDropout()):
         model = copy.deepcopy(lexlip)
-        phase = Phase(
-            "heads",
-            (InBatchContrastive(),),
-            epochs=1,
-            batch=4,
-            image_size=model.preprocessing.size,
-            examples=ExampleSettings(augment=False),
-            frozen_image_stages=ALL,
-            frozen_text_layers=ALL,
-            remember_towers=True,
-            token_dropout=dropout,
-        )
-        PhaseTrainer(model, phase, 1, seed=0).step(batch)
+        PhaseTrainer(model, heads_alone(model, dropout), 1, seed=0).step(batch)
         found.append(covariance_matrix(model.term_statistics, "image"))
     assert found[0].any()
     np.testing.assert_allclose(found[0], found[1], atol=1e-7)

@@ -27,7 +27,7 @@ def batch(vocabulary: Vocabulary) -> Batch:
 def remembered() -> Remembered:
     tokens_NTD = torch.arange(IMAGES * TOKENS * WIDTH, dtype=torch.float32).view(IMAGES, TOKENS, WIDTH)
     return Remembered(
-        tokens_NTD, torch.randn(CAPTIONS, LENGTH, WIDTH), (torch.randn(IMAGES, 4), torch.randn(CAPTIONS, 4))
+        tokens_NTD, torch.randn(CAPTIONS, LENGTH, WIDTH), (), (torch.randn(IMAGES, 4), torch.randn(CAPTIONS, 4))
     )
 
 
