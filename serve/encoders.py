@@ -93,8 +93,7 @@ class _Encoder:
         self, forward: Callable[[Sequence[Any]], list[LexiconVector]], items: Sequence[Any]
     ) -> list[Encoded]:
         outcomes = await self._forward_pass.run(partial(self._timed, forward, items))
-        self._metrics.batch.observe(len(items))
-        self._metrics.forward.observe(outcomes[0].forward_ms)
+        self._metrics.passed(len(items), outcomes[0].forward_ms)
         return outcomes
 
     @staticmethod

@@ -80,7 +80,7 @@ class Guard:
 
         async def send_watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.metrics.requests.inc(tags={"route": route, "status": str(message["status"])})
+                self.metrics.answered(route, message["status"])
                 message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             await send(message)
 

@@ -249,7 +249,7 @@ class SearchService:
             counts[outcome] += len(held)
         for outcome, shards in counts.items():
             if shards:
-                self.metrics.shards.inc(shards, tags={"outcome": outcome.value})
+                self.metrics.asked(outcome.value, shards)
         return ShardCounts(
             total=sum(counts.values()),
             ok=counts[Outcome.OK],

@@ -154,9 +154,12 @@ class ShardReplica:
         in_thread = partial(self._search, query, self._threads)
         # A new generation is opened first, and the first search with a filter reads a whole column.
         if self._keeper.current.state != query.state or query.filters or query.excluded:
-            return await self._requests.run_unusual(in_thread)
-        # Small shards are searched sooner one after the other than handed to threads.
-        return await self._requests.run(partial(self._search, query), in_thread)
+            answer = await self._requests.run_unusual(in_thread)
+        else:  # small shards are searched sooner one after the other than handed to threads
+            answer = await self._requests.run(partial(self._search, query), in_thread)
+        if answer.ranking is not None:
+            self._metrics.searched(answer.engine_ms)
+        return answer
 
     def _search(self, query: ShardQuery, threads: ThreadPoolExecutor | None = None) -> ShardAnswer:
         group = self._keeper.get(query.state)
@@ -168,7 +171,6 @@ class ShardReplica:
         except QueryError as error:
             return ShardAnswer(problem=str(error))
         engine_ms = max(1e-3, (time.perf_counter() - started) * 1000)
-        self._metrics.search.observe(engine_ms)
         return ShardAnswer(ranking, engine_ms=engine_ms)
 
     async def describe(self) -> dict:

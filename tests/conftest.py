@@ -27,6 +27,7 @@ ASKED_FOR = {
     "slow": ("LEXLIP_SLOW_TESTS", "slow"),
     "cluster": ("LEXLIP_CLUSTER_TESTS", "starts Ray nodes and kills them"),
 }
+METRICS_INTERVAL_MS = "1000"  # the shortest that Ray has; tests of what is exported would wait ten times as long
 SCENES = 40
 IMAGE_SIZE = 64
 SEED = 7
@@ -59,6 +60,7 @@ def ray_session() -> Iterator[None]:
     """A local Ray with four logical CPUs; everything that needs Ray uses this one."""
     from pipelines.cluster_session import cluster_session
 
+    os.environ.update(RAY_metrics_report_interval_ms=METRICS_INTERVAL_MS)
     with cluster_session(cpus=4):
         yield
 

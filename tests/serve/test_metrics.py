@@ -22,8 +22,8 @@ from serve.settings import ServeSettings
 if TYPE_CHECKING:
     from conftest import ServedCorpus
 
-EXPORT_SECONDS = 60  # a process reports every ten
-QUIET_SECONDS = 20  # in which all processes report what happened before
+EXPORT_SECONDS = 60  # a process reports every one
+QUIET_SECONDS = 5  # in which all processes report what happened before
 SAMPLE = re.compile(r"^ray_lexlip_(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 OUR_LABELS = ("request", "stage", "route", "status", "outcome", "encoder", "shard")
