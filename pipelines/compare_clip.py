@@ -39,6 +39,7 @@ class CompareClip:
         out: folder for comparison.json, comparison.html and runs/ with TREC files.
         vectors: folder for encoded vectors; OUT/vectors unless given.
         work: folder for corpus, indexes and answers, as large as all of them; OUT/work unless given.
+        mirrored: both models read every picture mirrored too, or neither does; as each says unless given.
         quick: a small comparison in a few minutes; sets sizes, grid and rounds.
         settings: what is measured.
     """
@@ -51,6 +52,7 @@ class CompareClip:
     out: Path = DEMO / "report"
     vectors: Path | None = None
     work: Path | None = None
+    mirrored: bool | None = None
     quick: bool = False
     settings: Annotated[CompareSettings, tyro.conf.arg(name="")] = field(default_factory=CompareSettings)
 
@@ -58,7 +60,7 @@ class CompareClip:
 def write_comparison(job: CompareClip) -> Comparison:
     """Measures and writes `comparison.json`, `comparison.html` and TREC files."""
     vectors, work = job.vectors or job.out / "vectors", job.work or job.out / "work"
-    rivals = Rivals(job.lexlip, job.clip, job.data, job.photos, job.texts, vectors, work)
+    rivals = Rivals(job.lexlip, job.clip, job.data, job.photos, job.texts, vectors, work, job.mirrored)
     settings = quick(job.settings) if job.quick else job.settings
     comparison = compare(rivals, settings, job.out / "runs")
     write_json(job.out / "comparison.json", comparison_record(comparison))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,6 @@ from pipelines.encoding import EncodeSettings, encode_corpus
 from pipelines.extra_captions import write_extra_captions
 from pipelines.vector_parts import finished_parts
 
-WHOLE = EncodeSettings(top_terms=None, thumbnail_pixels=0)
-
 
 @dataclass(frozen=True)
 class Rivals:
@@ -33,6 +31,7 @@ class Rivals:
         texts: locations of further captions, distractors for pictures that ask.
         vectors: where encoded vectors go; what is there already is not encoded again.
         work: where the corpus, indexes and answers are kept, so that an interrupted comparison goes on.
+        mirrored: both models read every picture mirrored too, or neither does; None does as each says.
     """
 
     lexlip: Path
@@ -42,6 +41,12 @@ class Rivals:
     texts: tuple[str, ...]
     vectors: Path
     work: Path
+    mirrored: bool | None = None
+
+    @property
+    def whole(self) -> EncodeSettings:
+        """How both sides are encoded: uncut."""
+        return EncodeSettings(top_terms=None, thumbnail_pixels=0, mirrored=self.mirrored)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def encode_both(rivals: Rivals) -> tuple[EncodedPairs, EncodedPairs]:
         DataError: a folder holds the wrong kind of model, or the two were given different rows.
     """
     lexlip, clip = (
-        encode_pairs(model, rivals.data, rivals.vectors / name, image_settings=WHOLE, text_settings=WHOLE)
+        encode_pairs(model, rivals.data, rivals.vectors / name, image_settings=rivals.whole, text_settings=rivals.whole)
         for name, model in (("lexlip", rivals.lexlip), ("clip", rivals.clip))
     )
     for pairs, wanted, model in ((lexlip, "lexlip", rivals.lexlip), (clip, "clip", rivals.clip)):
@@ -161,7 +166,7 @@ def _all_captions(own: EncodedPairs, found: Sequence[Encoded]) -> list[str]:
 
 
 def _encode_extra(rivals: Rivals, data: str, name: str, texts: bool) -> Encoded:
-    settings = EncodeSettings(side="text" if texts else "image", top_terms=None, thumbnail_pixels=0)
+    settings = replace(rivals.whole, side="text" if texts else "image")
     folders = {kind: rivals.vectors / kind / name for kind in ("lexlip", "clip")}
     for kind, model in (("lexlip", rivals.lexlip), ("clip", rivals.clip)):
         encode_corpus(model, data, folders[kind], settings)

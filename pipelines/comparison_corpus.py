@@ -175,6 +175,7 @@ def _key(lexlip: EncodedPairs, clip: EncodedPairs, known: Encoded, settings: Com
         str(lexlip.record.format_version),
         lexlip.record.model_fingerprint,
         clip.record.model_fingerprint,
+        str((lexlip.record.mirrored, clip.record.mirrored)),
         settings.direction,
         str(settings.images),
         str(settings.held_out),

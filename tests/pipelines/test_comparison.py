@@ -45,7 +45,7 @@ def job(
     ray_session: None, tiny_lexlip: Path, tiny_clip: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> CompareClip:
     out = tmp_path_factory.mktemp("compared") / "report"
-    return CompareClip(tiny_lexlip, tiny_clip, str(scenes), out=out, settings=SETTINGS)
+    return CompareClip(tiny_lexlip, tiny_clip, str(scenes), out=out, mirrored=True, settings=SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_the_comparison_is_measured_and_written(job: CompareClip, comparison: Co
     assert record["memory_ratio"] == pytest.approx(64 / record["systems"][0]["bytes_per_image"], abs=0.02)
     assert {point["documents"] for point in record["growth"]} == {100, 300}
     assert record["bm25"]["documents"] == 40
+    assert record["settings"]["pictures read mirrored too"] == "LexLIP and CLIP"
     page = (job.out / "comparison.html").read_text()
     assert all(example.text.split()[0] in page for example in comparison.examples)
     assert page.count("data:image/jpeg;base64,") == sum(
@@ -238,7 +239,7 @@ def test_the_index_of_the_comparison_holds_what_its_corpus_says(job: CompareClip
 
 
 def _rivals(job: CompareClip) -> Rivals:
-    return Rivals(job.lexlip, job.clip, job.data, (), (), job.out / "vectors", job.out / "work")
+    return Rivals(job.lexlip, job.clip, job.data, (), (), job.out / "vectors", job.out / "work", job.mirrored)
 
 
 def as_matrix(vectors: list, terms: int) -> np.ndarray:
