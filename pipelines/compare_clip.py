@@ -39,7 +39,7 @@ class CompareClip:
         out: folder for comparison.json, comparison.html and runs/ with TREC files.
         vectors: folder for encoded vectors; OUT/vectors unless given.
         work: folder for corpus, indexes and answers, as large as all of them; OUT/work unless given.
-        mirrored: both models read every picture mirrored too, or neither does; as each says unless given.
+        mirrored: both models read every picture mirrored too, or neither does; unless given, where either says so.
         quick: a small comparison in a few minutes; sets sizes, grid and rounds.
         settings: what is measured.
     """

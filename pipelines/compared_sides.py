@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from lexlip.errors import DataError
 from lexlip.evaluation.sparse_rows import SparseRows
 from lexlip.index.term_covariance import TermCovariance
 from lexlip.model.lexlip import LexLIP
+from lexlip.model.saving import load_encoder
 from lexlip.tables import LexiconVector
 from pipelines.comparison_settings import CompareSettings
 from pipelines.encoded_pairs import EncodedPairs, encode_pairs, read_column, read_vectors
@@ -31,7 +33,7 @@ class Rivals:
         texts: locations of further captions, distractors for pictures that ask.
         vectors: where encoded vectors go; what is there already is not encoded again.
         work: where the corpus, indexes and answers are kept, so that an interrupted comparison goes on.
-        mirrored: both models read every picture mirrored too, or neither does; None does as each says.
+        mirrored: both models read every picture mirrored too, or neither does; None where either says so.
     """
 
     lexlip: Path
@@ -43,10 +45,13 @@ class Rivals:
     work: Path
     mirrored: bool | None = None
 
-    @property
+    @cached_property
     def whole(self) -> EncodeSettings:
-        """How both sides are encoded: uncut."""
-        return EncodeSettings(top_terms=None, thumbnail_pixels=0, mirrored=self.mirrored)
+        """How both models encode both sides: uncut, and pictures alike, since both looks help either model."""
+        mirrored = self.mirrored
+        if mirrored is None:
+            mirrored = any(load_encoder(model).preprocessing.mirrored for model in (self.lexlip, self.clip))
+        return EncodeSettings(top_terms=None, thumbnail_pixels=0, mirrored=mirrored)
 
 
 @dataclass(frozen=True)

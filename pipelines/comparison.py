@@ -27,7 +27,6 @@ from pipelines.comparison_corpus import ComparisonCorpus, make_corpus
 from pipelines.comparison_examples import choose_examples
 from pipelines.comparison_settings import ALL_SKIPPABLE, HITS, CompareSettings
 from pipelines.corpus_arrays import kept_array
-from pipelines.encoded_pairs import EncodedPairs
 from pipelines.evaluate import evaluate_encoded
 from pipelines.faiss_rivals import faiss_systems, one_thread
 from pipelines.kept_timing import kept_latencies
@@ -87,7 +86,7 @@ def compare(rivals: Rivals, settings: CompareSettings, runs: Path | None = None)
             "seconds of a system in a round": settings.round_seconds,
             "hits asked for": HITS,
             "held out": settings.held_out,
-            "pictures read mirrored too": _mirrored(lexlip, clip),
+            "pictures read mirrored too": "by both" if lexlip.record.mirrored else "by neither",
         },
         command=shlex.join(["python", *sys.argv]),
         growth=_growth(contest, results, latencies, len(corpus.documents)),
@@ -95,11 +94,6 @@ def compare(rivals: Rivals, settings: CompareSettings, runs: Path | None = None)
         left_out=contest.left_out,
         examples=choose_examples(corpus, rivals, main[LEXLIP], found, settings),
     )
-
-
-def _mirrored(lexlip: EncodedPairs, clip: EncodedPairs) -> str:
-    names = [name for name, pairs in (("LexLIP", lexlip), ("CLIP", clip)) if pairs.record.mirrored]
-    return " and ".join(names) or "by neither"
 
 
 def _prepare(corpus: ComparisonCorpus, settings: CompareSettings) -> Contest:

@@ -175,12 +175,12 @@ def _key(lexlip: EncodedPairs, clip: EncodedPairs, known: Encoded, settings: Com
         str(lexlip.record.format_version),
         lexlip.record.model_fingerprint,
         clip.record.model_fingerprint,
-        str((lexlip.record.mirrored, clip.record.mirrored)),
         settings.direction,
         str(settings.images),
         str(settings.held_out),
         str(settings.seed),
         *known.parts,
+        *(["mirrored"] if lexlip.record.mirrored else []),
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:KEY_DIGITS]
 

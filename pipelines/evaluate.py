@@ -181,10 +181,10 @@ def write_trec(encoded: EncodedPairs, folder: Path) -> None:
 
 def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
     """Recall of encoded pairs; for lexicon vectors also how readable they are."""
-    images, captions = encoded.images, encoded.caption_vectors
+    images, captions, mirrored = encoded.images, encoded.caption_vectors, encoded.record.mirrored
     if isinstance(images, np.ndarray) or isinstance(captions, np.ndarray):
-        return evaluate_dense(np.asarray(images), np.asarray(captions), encoded.right)
-    evaluation = evaluate_sparse(images, captions, encoded.right)
+        return replace(evaluate_dense(np.asarray(images), np.asarray(captions), encoded.right), mirrored=mirrored)
+    evaluation = replace(evaluate_sparse(images, captions, encoded.right), mirrored=mirrored)
     vocabulary = Vocabulary.load(model)
     share = top_terms_in_captions(images, encoded.captions, vocabulary)
     telling = top_terms_in_captions(images, encoded.captions, vocabulary, left_out=little_terms(vocabulary))
@@ -193,7 +193,8 @@ def evaluate_encoded(encoded: EncodedPairs, model: Path) -> RetrievalEvaluation:
 
 def describe(name: str, evaluation: RetrievalEvaluation) -> str:
     """The result as a few lines of text."""
-    lines = [f"{name}: {evaluation.images:,} images, {evaluation.captions:,} captions"]
+    looks = ", images read mirrored too" if evaluation.mirrored else ""
+    lines = [f"{name}: {evaluation.images:,} images, {evaluation.captions:,} captions{looks}"]
     for direction in ("text_to_image", "image_to_text"):
         recall = getattr(evaluation, direction)
         words = direction.replace("_", " ")

@@ -4,7 +4,7 @@ After an interruption, everything that the next step of a phase depends on is lo
 weights of the one before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray.train
 import torch
@@ -13,7 +13,6 @@ from torch import distributed
 from torch.utils.tensorboard import SummaryWriter
 
 from lexlip.data.examples import ExampleBuilder
-from lexlip.data.preprocessing import ImagePreprocessing
 from lexlip.data.sources import PairSource
 from lexlip.errors import ModelError
 from lexlip.model.clip import DenseCLIP
@@ -128,8 +127,7 @@ def _stream(task: WorkerTask, model: LexLIP | DenseCLIP, phase: Phase, number: i
     world = context.get_world_size()
     if phase.batch < world:
         raise ModelError(f"phase {phase.name}: a batch of {phase.batch} cannot be shared by {world} workers")
-    settings = model.preprocessing
-    preprocessing = ImagePreprocessing(phase.image_size, settings.mean, settings.std, settings.resize)
+    preprocessing = replace(model.preprocessing, size=phase.image_size)
     share = StreamShare(
         rank=context.get_world_rank(),
         world=world,

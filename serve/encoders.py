@@ -132,8 +132,7 @@ class ImageEncoder(_Encoder):
         self._forward([np.zeros((3, size, size), np.uint8)])
 
     def _forward(self, pixels: Sequence[np.ndarray]) -> list[LexiconVector]:
-        mirrored = self._model.preprocessing.mirrored
-        return self._model.encode_pixels(np.stack(pixels), mirrored=mirrored, top_terms=self._settings.query_terms)
+        return self._model.encode_pixels(np.stack(pixels), top_terms=self._settings.query_terms)
 
     def _pixels(self, data: bytes) -> np.ndarray:
         size = self._model.preprocessing.size

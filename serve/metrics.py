@@ -32,8 +32,9 @@ class Afterwards:
 
     def _record(self) -> None:
         records, self._waiting = self._waiting, []
-        for record in records:
-            record()
+        loop = asyncio.get_running_loop()
+        for record in records:  # one that fails is the loop's to report, and takes no other with it
+            loop.call_soon(record)
 
 
 class GatewayMetrics:
@@ -63,7 +64,7 @@ class GatewayMetrics:
             clock.lap("failed")
             raise
         finally:
-            self._afterwards(partial(self._observe, request, clock))
+            self._afterwards(partial(self._observe, request, clock.milliseconds()))
 
     def answered(self, route: str, status: int) -> None:
         """Counts a request by its route and status."""
@@ -73,8 +74,8 @@ class GatewayMetrics:
         """Counts the answers of shards by what came of them."""
         self._afterwards(partial(self.shards.inc, shards, tags={"outcome": outcome}))
 
-    def _observe(self, request: str, clock: StageClock) -> None:
-        for stage, milliseconds in clock.milliseconds().items():
+    def _observe(self, request: str, stages: dict[str, float]) -> None:
+        for stage, milliseconds in stages.items():
             self.stages.observe(max(milliseconds, 1e-3), tags={"request": request, "stage": stage})
 
 

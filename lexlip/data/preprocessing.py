@@ -43,6 +43,11 @@ class ImagePreprocessing:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise DataError("preprocessing: mean and std need three values each, those of std positive")
 
+    @property
+    def looks(self) -> int:
+        """How often a picture is looked at to encode it."""
+        return 2 if self.mirrored else 1
+
     def pixels(self, image: Image.Image) -> np.ndarray:
         """The picture as uint8 [3, size, size], resized bicubically."""
         box = _middle_square(image.size) if self.resize == "crop" else None

@@ -48,6 +48,7 @@ class RetrievalEvaluation:
         lookup: the same images and captions with queries from a query lookup instead of the text tower.
         query_encoding: what making a query's vector takes by either, one text at a time; with `lookup`.
         fusion: text to image with the other captions of every image indexed too.
+        mirrored: whether pictures were read mirrored too.
     """
 
     text_to_image: Recall
@@ -60,11 +61,12 @@ class RetrievalEvaluation:
     lookup: RetrievalEvaluation | None = None
     query_encoding: QueryEncoding | None = None
     fusion: CaptionFusion | None = None
+    mirrored: bool = False
 
     def to_json(self) -> dict:
         """`{"text_to_image": {"r1", "r5", "r10"}, "image_to_text": {...}, "terms": {"image_mean", "text_mean"}, ...}`.
 
-        What only lexicon vectors have is left out for a dense model.
+        What only lexicon vectors have is left out for a dense model, and `mirrored` where it is not so.
         """
         record: dict = {
             "text_to_image": self.text_to_image.to_json(),
@@ -72,6 +74,8 @@ class RetrievalEvaluation:
             "images": self.images,
             "captions": self.captions,
         }
+        if self.mirrored:
+            record["mirrored"] = True
         if self.terms is not None:
             record["terms"] = self.terms.to_json()
         if self.top_terms_in_captions is not None:

@@ -77,13 +77,14 @@ class DenseCLIP(TwoTowers):
             BadImage: bytes that are not a picture within the limits.
         """
         pixels = in_batches(images, batch_size, lambda batch: image_pixels(batch, self.preprocessing))
-        return self._stack([self.encode_pixels(batch, mirrored=self.preprocessing.mirrored) for batch in pixels])
+        return self._stack([self.encode_pixels(batch) for batch in pixels])
 
-    def encode_pixels(self, pixels_B3SS: np.ndarray, *, mirrored: bool) -> np.ndarray:
-        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch, mirrored too or not."""
+    def encode_pixels(self, pixels_B3SS: np.ndarray, *, mirrored: bool | None = None) -> np.ndarray:
+        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch; read mirrored too or not, if given."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.device)
-            vectors_BE = unit_vectors(self.image_vectors, pixels, mirrored)
+            looks = self.preprocessing.mirrored if mirrored is None else mirrored
+            vectors_BE = unit_vectors(self.image_vectors, pixels, looks)
             return functional.normalize(vectors_BE, dim=-1).cpu().numpy()
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:

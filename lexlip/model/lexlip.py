@@ -140,17 +140,16 @@ class LexLIP(TwoTowers):
             BadImage: bytes that are not a picture within the limits.
         """
         pixels = in_batches(images, batch_size, lambda batch: image_pixels(batch, self.preprocessing))
-        mirrored = self.preprocessing.mirrored
-        encoded = [self.encode_pixels(batch, mirrored=mirrored, top_terms=top_terms) for batch in pixels]
-        return [vector for vectors in encoded for vector in vectors]
+        return [vector for batch in pixels for vector in self.encode_pixels(batch, top_terms=top_terms)]
 
     def encode_pixels(
-        self, pixels_B3SS: np.ndarray, *, mirrored: bool, top_terms: int | None = None
+        self, pixels_B3SS: np.ndarray, *, top_terms: int | None = None, mirrored: bool | None = None
     ) -> list[LexiconVector]:
-        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch, mirrored too or not."""
+        """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch; read mirrored too or not, if given."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.device)
-            weights_BV = unit_vectors(self.image_vectors, pixels, mirrored)
+            looks = self.preprocessing.mirrored if mirrored is None else mirrored
+            weights_BV = unit_vectors(self.image_vectors, pixels, looks)
         return sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("text"))
 
     def encode_text(
@@ -186,17 +185,23 @@ class LexLIP(TwoTowers):
     def term_map(self, image: Image.Image | bytes, term_ids: Sequence[int]) -> np.ndarray:
         """[rows, columns] weight that each patch of a picture gives to that one of the terms that it gives most.
 
-        Before scaling, the weight of a term in the picture as it is (not mirrored) is the maximum over the patches and,
-        in transformers that have one, the class token.
+        Before scaling, the picture's weight of a term is the maximum over the patches and, in transformers that have
+        one, the class token. Of a picture that is read mirrored too the map is the mean of both looks.
         """
         with torch.inference_mode():
             pixels = torch.from_numpy(image_pixels([image], self.preprocessing)).to(self.device)
-            states_1TD = self.image_states(pixels)[:, self.image_tower.prefix_tokens :]
-            head = self.image_head
             rows = torch.tensor(term_ids, device=self.device)
-            logits_TC = head.transform(states_1TD)[0] @ head.projection[rows].T + head.bias[rows]
-            side = round(len(logits_TC) ** 0.5)
-            return lexicon_weights(logits_TC).amax(dim=1).reshape(side, -1).cpu().numpy()
+            map_of_patches = self._term_map(pixels, rows)
+            if self.preprocessing.mirrored:
+                map_of_patches = (map_of_patches + self._term_map(pixels.flip(-1), rows).flip(-1)) / 2
+            return map_of_patches.cpu().numpy()
+
+    def _term_map(self, pixels_13SS: Tensor, rows: Tensor) -> Tensor:
+        states_1TD = self.image_states(pixels_13SS)[:, self.image_tower.prefix_tokens :]
+        head = self.image_head
+        logits_TC = head.transform(states_1TD)[0] @ head.projection[rows].T + head.bias[rows]
+        side = round(len(logits_TC) ** 0.5)
+        return lexicon_weights(logits_TC).amax(dim=1).reshape(side, -1)
 
     def _words_only(self, pooled_BV: Tensor) -> Tensor:
         return pooled_BV.masked_fill(self.special_V, float("-inf"))

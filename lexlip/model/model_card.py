@@ -119,9 +119,10 @@ def _use(configuration: Mapping[str, Any]) -> str:
 def _settings(configuration: Mapping[str, Any]) -> str:
     image, preprocessing = configuration["image_tower"], configuration["preprocessing"]
     text = configuration["text_tower"]
+    looks = ", mirrored too" if preprocessing.get("mirrored") else ""
     shape = ", ".join(f"{name} {text[name]}" for name in TEXT_SHAPE if name in text)
     rows = {
-        "image tower": f"{image['architecture']}, {preprocessing['size']} pixels ({preprocessing['resize']})",
+        "image tower": f"{image['architecture']}, {preprocessing['size']} pixels ({preprocessing['resize']}{looks})",
         "text tower": shape,
         "vocabulary": f"fingerprint {configuration['vocabulary_fingerprint']}",
         **{name.replace("_", " "): str(value) for name, value in configuration.get("training", {}).items()},
@@ -139,7 +140,8 @@ def _results(evaluation: Mapping[str, Any] | None) -> str:
             + " |"
             for name in ("text_to_image", "image_to_text")
         ]
-        counts = f"{evaluation['images']:,} images, {evaluation['captions']:,} captions"
+        looks = ", images read mirrored too" if evaluation.get("mirrored") else ""
+        counts = f"{evaluation['images']:,} images, {evaluation['captions']:,} captions{looks}"
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"this is no record of pipelines/evaluate.py --json ({error!r} is missing)") from error
     lines = [f"On {counts}, in percent:", "", "| direction | R@1 | R@5 | R@10 |", "|---|---|---|---|", *rows]

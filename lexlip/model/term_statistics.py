@@ -13,7 +13,8 @@ a text on images:
   diagonal, for the price of a selection. Training through the pursuit itself, or with lengths by spread, found no more.
 
 All of it is followed during training, as a batch norm follows its statistics, and belongs to the model. What is
-followed are vectors as in use: with no token hidden, and of both looks where pictures are read mirrored too.
+followed are vectors as in use: with no token hidden, and of both looks where pictures are read mirrored too and towers
+remembered. Phases whose towers learn have one look at a picture, often augmented, and follow that.
 """
 
 from typing import Any

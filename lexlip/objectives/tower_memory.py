@@ -83,7 +83,7 @@ class TowerMemory:
             images,
             lambda rows: torch.stack([self.model.image_tokens(look[rows]) for look in looks], dim=1),
         )
-        drawn = torch.randint(len(looks), (len(images),)).tolist()
+        drawn = torch.randint(len(looks), (len(images),)).tolist() if len(looks) > 1 else [0] * len(images)
         tokens_NTD, *others = (
             torch.stack([row[(look + further) % len(looks)].float() for row, look in zip(of_looks, drawn, strict=True)])
             for further in range(len(looks))

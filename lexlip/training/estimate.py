@@ -156,8 +156,7 @@ def _remembered_bytes(model: TwoTowers, phase: Phase) -> int:
     """Of one image and its captions."""
     side = model.preprocessing.size
     pixels = torch.empty(1, 3, side, side, dtype=torch.uint8, device="meta")
-    looks = 2 if model.preprocessing.mirrored else 1
-    tokens = looks * model.image_tokens(pixels).numel() * (phase.image_size / side) ** 2
+    tokens = model.preprocessing.looks * model.image_tokens(pixels).numel() * (phase.image_size / side) ** 2
     captions = phase.epochs * max(1, phase.examples.captions_per_image)
     return HALF * int(tokens + captions * phase.examples.text_tokens * model.text_tower.width)
 

@@ -181,6 +181,18 @@ def test_a_term_map_shows_where_a_weight_comes_from(lexlip: LexLIP, images: list
         assert cells.max() == pytest.approx(weights_V[term].item(), rel=1e-4)
 
 
+def test_the_term_map_of_a_mirrored_picture_is_the_mirrored_map_where_both_are_looked_at(
+    lexlip: LexLIP, images: list[bytes]
+) -> None:
+    model = copy.deepcopy(lexlip)
+    model.preprocessing = replace(lexlip.preprocessing, mirrored=True)
+    picture = decode_image(images[0], ImageLimits())
+    cells = model.term_map(picture, [20, 21])
+    np.testing.assert_allclose(model.term_map(ImageOps.mirror(picture), [20, 21]), cells[:, ::-1], atol=1e-5)
+    once = lexlip.term_map(picture, [20, 21]), lexlip.term_map(ImageOps.mirror(picture), [20, 21])[:, ::-1]
+    np.testing.assert_allclose(cells, (once[0] + once[1]) / 2, atol=1e-5)
+
+
 def test_a_term_map_of_a_transformer_leaves_out_the_class_token(lexlip: LexLIP, images: list[bytes]) -> None:
     pixels = torch.from_numpy(lexlip.preprocessing.pixels(decode_image(images[0], ImageLimits())))[None]
     with torch.no_grad():

@@ -64,7 +64,7 @@ def test_the_comparison_is_measured_and_written(job: CompareClip, comparison: Co
     assert record["memory_ratio"] == pytest.approx(64 / record["systems"][0]["bytes_per_image"], abs=0.02)
     assert {point["documents"] for point in record["growth"]} == {100, 300}
     assert record["bm25"]["documents"] == 40
-    assert record["settings"]["pictures read mirrored too"] == "LexLIP and CLIP"
+    assert record["settings"]["pictures read mirrored too"] == "by both"
     page = (job.out / "comparison.html").read_text()
     assert all(example.text.split()[0] in page for example in comparison.examples)
     assert page.count("data:image/jpeg;base64,") == sum(
