@@ -34,7 +34,7 @@ from pipelines.vector_parts import (
     write_json,
 )
 
-IMAGE_TERMS = 32  # keeps 94 % of the recall of all; benchmarks/results/flickr8k-recipe.md has more
+IMAGE_TERMS = 32  # keeps 96 % of the recall of all; benchmarks/results/flickr8k-recipe.md has more
 PREPARE_CPUS = 0.5  # of a task that reads and decodes; it must fit beside the actors, or Ray Data waits forever
 UNITS_IN_FLIGHT = 2  # per actor: one being encoded, one waiting
 NAMED_ROWS = 100  # dropped rows named in the summary; the metadata of the parts names all
