@@ -78,7 +78,7 @@ def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() ->
     run = find_run("demo")
     earlier = repr(run)  # what versions without these settings took the digits of
     of_phases = ("rows_at_once=None", "checkpoint_activations=False", "remember_towers=False", "token_dropout=None")
-    of_the_run = ("towers_of_teacher=False", "tied_text_head=True")
+    of_the_run = ("towers_of_teacher=False", "tied_text_head=True", "mirrored=False")
     for added, times in (*((added, len(run.phases)) for added in of_phases), *((added, 1) for added in of_the_run)):
         assert earlier.count(f", {added}") == times
         earlier = earlier.replace(f", {added}", "")
@@ -87,6 +87,8 @@ def test_settings_added_later_change_a_fingerprint_only_where_they_are_used() ->
     assert replace(run, start_from="somewhere").fingerprint == run.fingerprint  # that model has its own
     assert replace(run, towers_of_teacher=True).fingerprint != run.fingerprint
     assert replace(run, model=replace(run.model, tied_text_head=False)).fingerprint != run.fingerprint
+    mirrored = replace(run.model.preprocessing, mirrored=True)
+    assert replace(run, model=replace(run.model, preprocessing=mirrored)).fingerprint != run.fingerprint
     assert settings_text(SaidWords(telling=True)) == repr(SaidWords(telling=True))
     assert settings_text(SaidWords()) == repr(SaidWords()).replace(", telling=False", "")
     changes: list[dict[str, Any]] = [
