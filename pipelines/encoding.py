@@ -6,7 +6,7 @@ corpus. The same call again encodes only the units whose part is missing.
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -165,9 +165,7 @@ def encode_targets(
 def _plan(model: Encoder, target: EncodeTarget) -> list[PartWork]:
     settings, pictures = target.settings, target.settings.side == "image"
     source = open_pairs(target.data, captions_required=not pictures, unit_rows=settings.part_rows)
-    preprocessing = model.preprocessing
-    if settings.mirrored is not None:
-        preprocessing = replace(preprocessing, mirrored=settings.mirrored)
+    preprocessing = model.preprocessing.read_mirrored(settings.mirrored)
     record = EncodingRecord(
         kind=model.kind,
         model_fingerprint=model.fingerprint,

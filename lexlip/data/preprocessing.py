@@ -1,7 +1,7 @@
 """From a decoded picture to the pixels a model takes in evaluation, encoding and serving: nothing here is random."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,10 @@ class ImagePreprocessing:
     def looks(self) -> int:
         """How often a picture is looked at to encode it."""
         return 2 if self.mirrored else 1
+
+    def read_mirrored(self, mirrored: bool | None) -> "ImagePreprocessing":
+        """These settings with pictures read mirrored too or not, as a job wants it; None leaves them as they are."""
+        return self if mirrored is None else replace(self, mirrored=mirrored)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """The picture as uint8 [3, size, size], resized bicubically."""

@@ -83,8 +83,7 @@ class DenseCLIP(TwoTowers):
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch; read mirrored too or not, if given."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.device)
-            looks = self.preprocessing.mirrored if mirrored is None else mirrored
-            vectors_BE = unit_vectors(self.image_vectors, pixels, looks)
+            vectors_BE = unit_vectors(self.image_vectors, pixels, self.preprocessing.read_mirrored(mirrored))
             return functional.normalize(vectors_BE, dim=-1).cpu().numpy()
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:

@@ -52,7 +52,9 @@ def image_pixels(images: Sequence[Image.Image | bytes], preprocessing: ImagePrep
     )
 
 
-def unit_vectors(vectors_of: Callable[[Tensor], Tensor], pixels_B3SS: Tensor, mirrored: bool) -> Tensor:
+def unit_vectors(
+    vectors_of: Callable[[Tensor], Tensor], pixels_B3SS: Tensor, preprocessing: ImagePreprocessing
+) -> Tensor:
     """[B, X] in single precision: pictures' vectors scaled to unit length, or the means of these and their mirror's.
 
     A mirrored picture shows the same, but the tower sees it with other eyes: what it was unsure of differs, and is
@@ -61,10 +63,10 @@ def unit_vectors(vectors_of: Callable[[Tensor], Tensor], pixels_B3SS: Tensor, mi
     Args:
         vectors_of: vectors of pixels, not normalised.
         pixels_B3SS: on the model's device.
-        mirrored: `ImagePreprocessing.mirrored`.
+        preprocessing: says whether they are read mirrored too.
     """
     units_BX = functional.normalize(vectors_of(pixels_B3SS).float(), dim=-1)
-    if not mirrored:
+    if not preprocessing.mirrored:
         return units_BX
     return (units_BX + functional.normalize(vectors_of(pixels_B3SS.flip(-1)).float(), dim=-1)) / 2
 

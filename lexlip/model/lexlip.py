@@ -148,8 +148,7 @@ class LexLIP(TwoTowers):
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch; read mirrored too or not, if given."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.device)
-            looks = self.preprocessing.mirrored if mirrored is None else mirrored
-            weights_BV = unit_vectors(self.image_vectors, pixels, looks)
+            weights_BV = unit_vectors(self.image_vectors, pixels, self.preprocessing.read_mirrored(mirrored))
         return sparse_rows(weights_BV, top_terms, self.term_statistics.covariance("text"))
 
     def encode_text(

@@ -96,8 +96,7 @@ class TransformersCLIP(nn.Module):
         """The same from preprocessed uint8 pixels [B, 3, S, S], in one batch; read mirrored too or not, if given."""
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_B3SS).to(self.pixel_mean.device)
-            looks = self.preprocessing.mirrored if mirrored is None else mirrored
-            return _unit(unit_vectors(self._image_vectors, pixels, looks))
+            return _unit(unit_vectors(self._image_vectors, pixels, self.preprocessing.read_mirrored(mirrored)))
 
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """float32 [B, E] of unit length."""

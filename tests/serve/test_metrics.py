@@ -22,7 +22,7 @@ from serve.settings import ServeSettings
 if TYPE_CHECKING:
     from conftest import ServedCorpus
 
-EXPORT_SECONDS = 60  # a process reports every one
+EXPORT_SECONDS = 60  # a process reports every second here
 QUIET_SECONDS = 5  # in which all processes report what happened before
 SAMPLE = re.compile(r"^ray_lexlip_(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')

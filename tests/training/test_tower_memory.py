@@ -9,6 +9,7 @@ import torch
 
 from lexlip.errors import ModelError
 from lexlip.model.building import ModelSettings, build_clip, build_lexlip
+from lexlip.model.clip import DenseCLIP
 from lexlip.model.lexlip import LexLIP
 from lexlip.objectives.contrastive import InBatchContrastive
 from lexlip.objectives.distillation import Distillation
@@ -46,6 +47,15 @@ def model(tiny_model_settings: ModelSettings, vocabulary: Vocabulary) -> LexLIP:
     return build_lexlip(tiny_model_settings, vocabulary)
 
 
+def teacher_of(model: LexLIP, settings: ModelSettings, vocabulary: Vocabulary, towers_of_teacher: bool) -> DenseCLIP:
+    """A teacher with towers of its own, or one whose towers the model takes; both are frozen."""
+    teacher = build_clip(settings, vocabulary).eval().requires_grad_(False)
+    if towers_of_teacher:
+        model.take_towers(teacher)
+    model.eval().requires_grad_(False)
+    return teacher
+
+
 @pytest.mark.parametrize("towers_of_teacher", [False, True])
 def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
     model: LexLIP,
@@ -54,10 +64,7 @@ def test_what_is_remembered_is_what_the_towers_say_whatever_batch_it_came_in(
     batch_of: BatchOf,
     towers_of_teacher: bool,
 ) -> None:
-    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
-    if towers_of_teacher:
-        model.take_towers(teacher)
-    model.eval().requires_grad_(False)
+    teacher = teacher_of(model, tiny_model_settings, vocabulary, towers_of_teacher)
     memory = TowerMemory(model, teacher)
     assert memory.on_teachers_towers == towers_of_teacher
     memory.recall(batch_of(0))
@@ -97,10 +104,7 @@ def test_a_model_that_reads_pictures_mirrored_too_learns_from_either_look_and_it
     batch_of: BatchOf,
     towers_of_teacher: bool,
 ) -> None:
-    teacher = build_clip(tiny_model_settings, vocabulary).eval().requires_grad_(False)
-    if towers_of_teacher:
-        model.take_towers(teacher)
-    model.eval().requires_grad_(False)
+    teacher = teacher_of(model, tiny_model_settings, vocabulary, towers_of_teacher)
     model.preprocessing = replace(model.preprocessing, mirrored=True)
     memory, batch = TowerMemory(model, teacher), batch_of(0)
     looks = [model.image_tokens(pixels) for pixels in (batch.pixels_N3SS, batch.pixels_N3SS.flip(-1))]
